@@ -1,0 +1,136 @@
+//! Decisions: what the policy in force says of a connection and of each operation on it.
+
+use crate::op::{Endpoint, Operation, Protocol};
+
+/// How violations are treated. Ordered from lax to strict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Allow and record.
+    #[default]
+    Learn,
+    /// Allow, and log what enforce would refuse.
+    Monitor,
+    /// Refuse.
+    Enforce,
+}
+
+/// How a refusal is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Answer in the protocol, then close.
+    #[default]
+    Close,
+    /// Answer in the protocol and keep the connection.
+    Answer,
+    /// Close without an answer.
+    Reset,
+}
+
+/// What to do with bytes that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// A protocol that detection does not know. True: refuse.
+    pub refuse_unknown: bool,
+    /// A protocol that this build has no parser for. True: refuse.
+    pub refuse_unsupported: bool,
+    /// TLS and its like. True: refuse.
+    pub refuse_encrypted: bool,
+    /// A body past the inspection limit. True: refuse.
+    pub refuse_body_limit: bool,
+}
+
+/// Why a connection or operation is outside the policy: a closed set, with stable labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Violation {
+    /// No rule of the side names this peer and port.
+    NoRule,
+    /// No entry allows the operation.
+    NotAllowed,
+    /// A deny entry matches.
+    Denied,
+    /// The path is ambiguous, and no entry permits that.
+    AmbiguousPath,
+    /// The request asks to switch protocol, and no entry permits that.
+    UpgradeNotPermitted,
+    /// A method or URL override field, and no entry permits that.
+    OverrideHeader,
+    /// The host or SNI is not among the rule's `hosts`.
+    HostNotAllowed,
+    /// The database is not among the rule's `databases`.
+    DatabaseNotAllowed,
+}
+
+/// What the policy says of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Allowed by this entry.
+    Allowed(EntryRef),
+    /// No policy governs this side.
+    Ungoverned,
+    /// Outside the policy; the entry is the deny entry that matched, or the nearest rule.
+    Violation(Violation, Option<EntryRef>),
+}
+
+/// Which entry decided: an index into the snapshot, turned into words with `Snapshot::describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryRef(pub u32);
+
+/// What the policy says of a connection before anything is dialled.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// The mode in force for this connection, live override not yet applied.
+    pub mode: Option<Mode>,
+    /// The protocol that the rules require; none: detection decides.
+    pub protocol: Option<Protocol>,
+    /// How a refusal is told.
+    pub refusal: Refusal,
+    /// What to do with bytes that cannot be read.
+    pub unread: Unread,
+    /// Whether the connection as such is inside the policy.
+    pub verdict: AdmissionVerdict,
+    /// Which rules apply: the snapshot's own handle.
+    pub rules: RuleSet,
+}
+
+/// See [`Admission::verdict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmissionVerdict {
+    /// Some rule covers this peer and port.
+    Governed,
+    /// No policy governs this side.
+    Ungoverned,
+    /// The side is governed and no rule covers this peer and port.
+    NoRule,
+}
+
+/// The rules that apply to a connection: a handle that only its snapshot understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleSet(pub u32);
+
+/// An immutable, compiled set of policies.
+#[derive(Debug, Default)]
+pub struct Snapshot {}
+
+impl Snapshot {
+    /// What the policy says of a connection to or from `endpoint`.
+    pub fn admit(&self, _endpoint: &Endpoint) -> Admission {
+        Admission {
+            mode: None,
+            protocol: None,
+            refusal: Refusal::Close,
+            unread: Unread {
+                refuse_unknown: true,
+                refuse_unsupported: true,
+                refuse_encrypted: true,
+                refuse_body_limit: false,
+            },
+            verdict: AdmissionVerdict::Ungoverned,
+            rules: RuleSet::default(),
+        }
+    }
+
+    /// What the policy says of `operation` on a connection admitted under `rules`.
+    pub fn decide(&self, _rules: RuleSet, _endpoint: &Endpoint, _operation: &Operation<'_>) -> Decision {
+        Decision::Ungoverned
+    }
+}
