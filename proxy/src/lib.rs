@@ -1,1 +1,6 @@
-//! The Weir sidecar.
+//! The Weir sidecar: intercept, relay, inspect, decide, report.
+
+pub mod inspect;
+pub mod limits;
+pub mod report;
+pub mod session;

@@ -130,7 +130,12 @@ impl Snapshot {
     }
 
     /// What the policy says of `operation` on a connection admitted under `rules`.
-    pub fn decide(&self, _rules: RuleSet, _endpoint: &Endpoint, _operation: &Operation<'_>) -> Decision {
+    pub fn decide(
+        &self,
+        _rules: &RuleSet,
+        _endpoint: &Endpoint,
+        _operation: &Operation<'_>,
+    ) -> Decision {
         Decision::Ungoverned
     }
 }

@@ -1,0 +1,40 @@
+//! The seam for inspectors: whoever looks at operations and at the bytes of bodies and values.
+//!
+//! The policy is asked by the session itself; inspectors come after it, in order, and only for
+//! what the policy allows.
+
+use weir_policy::op::Operation;
+
+/// Which bytes an inspector is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The content of a request: a body without its framing, or the arguments of a command.
+    Request,
+    /// The content of a response.
+    Response,
+}
+
+/// One connection's inspector. It may keep state from one chunk to the next.
+pub trait Inspector: Send {
+    /// Looks at an operation that the policy allows.
+    ///
+    /// # Errors
+    /// A name for what was found, when the operation must not happen.
+    fn operation(&mut self, operation: &Operation<'_>) -> Result<(), &'static str>;
+
+    /// Looks at the next content bytes of the current message of this direction.
+    ///
+    /// # Errors
+    /// The index in `data` of the byte that completes a match, and a name for it. That byte is
+    /// not forwarded; those before it are.
+    fn data(&mut self, part: Part, data: &[u8]) -> Result<(), (usize, &'static str)>;
+
+    /// The message is complete: what follows belongs to another.
+    fn end(&mut self, part: Part);
+}
+
+/// Makes one inspector per connection.
+pub trait InspectorFactory: Send + Sync {
+    /// A fresh inspector for a new connection.
+    fn inspector(&self) -> Box<dyn Inspector>;
+}

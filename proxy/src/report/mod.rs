@@ -1,0 +1,110 @@
+//! What the session tells the world: transactions, on their way to the log and the metrics.
+
+use std::time::Instant;
+
+use weir_policy::decide::EntryRef;
+use weir_policy::op::{Operation, Protocol};
+
+pub mod reason;
+
+pub use reason::Reason;
+
+/// The verdict on an operation or connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It passed.
+    Allowed,
+    /// It passed; enforce would have refused it.
+    WouldRefuse,
+    /// It did not pass.
+    Refused,
+    /// It passed without a verdict on its operation.
+    Unread,
+}
+
+/// How the server answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// It did not, or nothing tells.
+    #[default]
+    None,
+    /// An HTTP status code.
+    Http(u16),
+    /// A Redis reply that is not an error.
+    Ok,
+    /// The first word of a Redis error, upper-case ASCII, zero-padded, cut at 15 bytes.
+    Error([u8; 15]),
+}
+
+/// One operation and its answer, from the moment it is decided until it is logged.
+#[derive(Debug)]
+pub struct Transaction {
+    /// Counts the connection's transactions from 1: with the connection's id it makes the id.
+    pub seq: u64,
+    /// When its first byte was read.
+    pub started: Instant,
+    /// What was spoken.
+    pub protocol: Protocol,
+    /// `host`, `database`, `user`, `op`, `detail` and `traceparent`, rendered while the message
+    /// was at hand. Empty where the log will not have it.
+    pub text: Vec<u8>,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// And why.
+    pub reason: Reason,
+    /// By which entry.
+    pub entry: Option<EntryRef>,
+    /// The answer.
+    pub status: Status,
+    /// Request and answer were seen to their ends.
+    pub complete: bool,
+    /// Bytes from the client, framing included.
+    pub bytes_in: u64,
+    /// Bytes from the server, framing included.
+    pub bytes_out: u64,
+}
+
+/// What the session knows of an operation for the log beyond what policy needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail<'a> {
+    /// The query of an HTTP target, without `?`.
+    pub query: Option<&'a [u8]>,
+    /// The `traceparent` field's value, if it has the form of W3C Trace Context.
+    pub traceparent: Option<&'a [u8]>,
+    /// The authenticated user, where the protocol has one.
+    pub user: Option<&'a [u8]>,
+}
+
+/// Takes transactions. One per connection; it knows the connection's addresses and id.
+pub trait Report {
+    /// Begins a transaction: gives it its number and renders the texts that its record will
+    /// need. `operation` is none where the message could not be read as one.
+    fn begin(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        operation: Option<&Operation<'_>>,
+        detail: &Detail<'_>,
+        outcome: Outcome,
+    ) -> Transaction;
+
+    /// A record at the start of something long-lived (a subscription, an upgrade, a tunnel).
+    fn started(&mut self, transaction: &Transaction);
+
+    /// The transaction has ended: logs and counts it, and takes its memory back.
+    fn end(&mut self, now: Instant, transaction: Transaction);
+
+    /// Writes the id that the client is told of a refusal: `{conn}-{seq}`.
+    fn id(&self, seq: u64, out: &mut Vec<u8>);
+}
+
+/// A verdict with its reason and entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// And why.
+    pub reason: Reason,
+    /// By which entry.
+    pub entry: Option<EntryRef>,
+}
