@@ -6,8 +6,10 @@ use weir_policy::decide::EntryRef;
 use weir_policy::op::{Operation, Protocol};
 
 pub mod reason;
+mod text;
 
 pub use reason::Reason;
+pub use text::Text;
 
 /// The verdict on an operation or connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +22,21 @@ pub enum Verdict {
     Refused,
     /// It passed without a verdict on its operation.
     Unread,
+}
+
+impl Verdict {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Allowed, Self::WouldRefuse, Self::Refused, Self::Unread];
+
+    /// The word in log and metrics: one of a closed, stable set.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::WouldRefuse => "would-refuse",
+            Self::Refused => "refused",
+            Self::Unread => "unread",
+        }
+    }
 }
 
 /// How the server answered.
@@ -45,9 +62,8 @@ pub struct Transaction {
     pub started: Instant,
     /// What was spoken.
     pub protocol: Protocol,
-    /// `host`, `database`, `user`, `op`, `detail` and `traceparent`, rendered while the message
-    /// was at hand. Empty where the log will not have it.
-    pub text: Vec<u8>,
+    /// What the record will say of the message, rendered while the message was at hand.
+    pub text: Text,
     /// What was decided.
     pub verdict: Verdict,
     /// And why.
