@@ -1,5 +1,6 @@
 //! The Weir sidecar: intercept, relay, inspect, decide, report.
 
+pub mod config;
 pub mod inspect;
 pub mod limits;
 pub mod report;

@@ -1,46 +1,285 @@
 //! Every limit, its default, what happens when it is reached, and the metric that counts it.
+//!
+//! One table makes the [`Limits`] struct, its defaults, `--limit NAME=VALUE`, the `limits:` map
+//! of the configuration file and docs/limits.md, so that they cannot differ.
 
 use std::time::Duration;
 
-/// The limits of one running sidecar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Time to reach the server.
-    pub dial_timeout: Duration,
-    /// Time for a head, command or handshake that has begun to become complete.
-    pub slow_head: Duration,
-    /// An HTTP head or trailer section, in bytes.
-    pub head_bytes: usize,
-    /// A unit that is held whole and judged, in bytes.
-    pub judging_bytes: usize,
-    /// Bytes of either leg that detection looks at.
-    pub detection_bytes: usize,
-    /// Requests of one connection that wait for their answers.
-    pub pipeline_depth: usize,
-    /// Nesting of Redis replies.
-    pub reply_depth: usize,
-    /// A Redis bulk string, in bytes (`proto-max-bulk-len`).
-    pub bulk_bytes: u64,
-    /// Time to deliver earlier answers and a refusal before a connection is closed, and to
-    /// read on after that so that they arrive.
-    pub linger: Duration,
-    /// Time that a half-closed connection may be silent.
-    pub half_close_idle: Duration,
+mod page;
+
+pub use page::markdown;
+
+/// One row of the table: a limit as a user meets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Its name in the log's `reason` and in the metric's `limit` label, in snake case.
+    pub label: &'static str,
+    /// What is limited.
+    pub what: &'static str,
+    /// What happens when it is reached.
+    pub outcome: &'static str,
+    /// Its smallest and its largest value, as a user writes them.
+    pub range: fn() -> (String, String),
+    /// Its value in a set of limits, as a user writes it.
+    pub show: fn(&Limits) -> String,
+    set: fn(&mut Limits, &str) -> Result<(), String>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            dial_timeout: Duration::from_secs(5),
-            slow_head: Duration::from_secs(60),
-            head_bytes: 64 << 10,
-            judging_bytes: 64 << 10,
-            detection_bytes: 32 << 10,
-            pipeline_depth: 1024,
-            reply_depth: 128,
-            bulk_bytes: 512 << 20,
-            linger: Duration::from_secs(2),
-            half_close_idle: Duration::from_secs(300),
+impl Limit {
+    /// Its name in `--limit` and in the configuration file: the label in kebab case.
+    pub fn name(&self) -> String {
+        self.label.replace('_', "-")
+    }
+
+    /// The metric that counts how often it is reached.
+    pub fn metric(&self) -> String {
+        format!("weir_limit_reached_total{{limit=\"{}\"}}", self.label)
+    }
+}
+
+/// One limit and a value for it, checked: what `--limit NAME=VALUE` gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    label: &'static str,
+    value: String,
+}
+
+impl Setting {
+    /// Checks that `name` is a limit's name and that `value` can be its value.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the user.
+    pub fn new(name: &str, value: &str) -> Result<Self, String> {
+        let limit = Limits::TABLE.iter().find(|limit| limit.name() == name);
+        let limit = limit.ok_or_else(|| unknown(name))?;
+        (limit.set)(&mut Limits::default(), value)
+            .map_err(|why| format!("limit `{name}`: {why}"))?;
+        Ok(Self { label: limit.label, value: value.to_owned() })
+    }
+}
+
+impl std::str::FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) =
+            text.split_once('=').ok_or("write NAME=VALUE, as in `head-bytes=128KiB`")?;
+        Self::new(name, value)
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let near = name.replace('_', "-");
+    let known = Limits::TABLE.iter().find(|limit| limit.name() == near);
+    let hint = known.map_or("`weir limits` lists them".to_owned(), |limit| {
+        format!("did you mean `{}`?", limit.name())
+    });
+    format!("there is no limit `{name}`; {hint}")
+}
+
+impl Limits {
+    /// Applies settings in order: of two for one limit the later stands.
+    ///
+    /// # Errors
+    /// None that [`Setting::new`] has not already reported.
+    pub fn apply<'a>(
+        &mut self,
+        settings: impl IntoIterator<Item = &'a Setting>,
+    ) -> Result<(), String> {
+        for setting in settings {
+            let limit = Self::TABLE.iter().find(|limit| limit.label == setting.label);
+            limit.map_or(Ok(()), |limit| (limit.set)(self, &setting.value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reading and showing the values of limits, by kind.
+mod kind {
+    pub(super) mod time {
+        use std::time::Duration;
+
+        use crate::config::units;
+
+        pub(in super::super) fn read(text: &str) -> Result<Duration, String> {
+            units::duration(text)
+        }
+
+        pub(in super::super) fn show(value: Duration) -> String {
+            units::show_duration(value)
+        }
+    }
+
+    pub(super) mod bytes {
+        use crate::config::units;
+
+        pub(in super::super) fn read<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+            units::size(text)?.try_into().map_err(|_| format!("`{text}` is too large a size"))
+        }
+
+        pub(in super::super) fn show<T: TryInto<u64>>(value: T) -> String {
+            value.try_into().map(units::show_size).unwrap_or_default()
+        }
+    }
+
+    pub(super) mod count {
+        pub(in super::super) fn read<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+            text.parse().map_err(|_| format!("`{text}` is not a whole number"))
+        }
+
+        pub(in super::super) fn show<T: ToString>(value: T) -> String {
+            value.to_string()
+        }
+    }
+}
+
+macro_rules! limits {
+    ($(
+        $(#[doc = $what:literal])+
+        $field:ident: $type:ty = $default:expr, $kind:ident $least:expr, $most:expr;
+        reached: $outcome:literal;
+    )+) => {
+        /// The limits of one running sidecar.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $what])+ pub $field: $type,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        impl Limits {
+            /// Every limit, in the order of the documentation.
+            pub const TABLE: &[Limit] = &[$(Limit {
+                label: stringify!($field),
+                what: concat!($($what),+),
+                outcome: $outcome,
+                range: || {
+                    let (least, most): ($type, $type) = ($least, $most);
+                    (kind::$kind::show(least), kind::$kind::show(most))
+                },
+                show: |limits| kind::$kind::show(limits.$field),
+                set: |limits, text| {
+                    let value: $type = kind::$kind::read(text)?;
+                    let (least, most): ($type, $type) = ($least, $most);
+                    if value < least || value > most {
+                        let (least, most) = (kind::$kind::show(least), kind::$kind::show(most));
+                        return Err(format!("`{text}` is outside {least} to {most}"));
+                    }
+                    limits.$field = value;
+                    Ok(())
+                },
+            }),+];
+        }
+    };
+}
+
+limits! {
+    /// Time to reach the server.
+    dial_timeout: Duration = Duration::from_secs(5),
+        time Duration::from_millis(10), Duration::from_mins(5);
+    reached: "the client is reset";
+
+    /// Time for a head, command or handshake that has begun to become complete.
+    slow_head: Duration = Duration::from_secs(60),
+        time Duration::from_millis(100), Duration::from_hours(1);
+    reached: "enforce refuses and closes; learn and monitor pass it on unread";
+
+    /// An HTTP head or trailer section, in bytes.
+    head_bytes: usize = 64 << 10,
+        bytes 1 << 10, 1 << 20;
+    reached: "enforce answers 431 and closes; learn and monitor pass it on unread";
+
+    /// A unit that is held whole and judged, in bytes.
+    judging_bytes: usize = 64 << 10,
+        bytes 4 << 10, 16 << 20;
+    reached: "what is larger is judged as it streams, with its last byte withheld";
+
+    /// Bytes of either leg that detection looks at.
+    detection_bytes: usize = 32 << 10,
+        bytes 1 << 10, 1 << 20;
+    reached: "the protocol is unknown: `unread.unknownProtocol` says what happens";
+
+    /// Requests of one connection that wait for their answers.
+    pipeline_depth: usize = 1024,
+        count 1, 1 << 20;
+    reached: "reading from the client pauses until answers come";
+
+    /// Nesting of Redis replies.
+    reply_depth: usize = 128,
+        count 8, 1024;
+    reached: "enforce cuts the connection; learn and monitor pass it on unread";
+
+    /// A Redis bulk string, in bytes (`proto-max-bulk-len`).
+    bulk_bytes: u64 = 512 << 20,
+        bytes 1 << 10, 1 << 40;
+    reached: "enforce answers `-ERR` and closes; learn and monitor pass it on unread";
+
+    /// Time to deliver earlier answers and a refusal before a connection is closed, and to
+    /// read on after that so that they arrive.
+    linger: Duration = Duration::from_secs(2),
+        time Duration::from_millis(10), Duration::from_mins(1);
+    reached: "both legs are closed";
+
+    /// Time that a half-closed connection may be silent.
+    half_close_idle: Duration = Duration::from_secs(300),
+        time Duration::from_secs(1), Duration::from_hours(24);
+    reached: "both legs are closed";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str) -> Result<Limits, String> {
+        let mut limits = Limits::default();
+        limits.apply(&[text.parse::<Setting>()?])?;
+        Ok(limits)
+    }
+
+    #[test]
+    fn a_setting_changes_its_limit_alone() {
+        let expected = Limits { head_bytes: 128 << 10, ..Limits::default() };
+        assert_eq!(set("head-bytes=128KiB"), Ok(expected));
+        let expected = Limits { dial_timeout: Duration::from_millis(500), ..Limits::default() };
+        assert_eq!(set("dial-timeout=500ms"), Ok(expected));
+        let expected = Limits { pipeline_depth: 8, ..Limits::default() };
+        assert_eq!(set("pipeline-depth=8"), Ok(expected));
+    }
+
+    #[test]
+    fn of_two_settings_the_later_stands() {
+        let settings: Vec<Setting> =
+            ["linger=1s", "linger=3s"].map(|text| text.parse().unwrap()).into();
+        let mut limits = Limits::default();
+        limits.apply(&settings).unwrap();
+        assert_eq!(limits.linger, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        let error = |text| set(text).unwrap_err();
+        assert!(error("head-bytes").contains("NAME=VALUE"));
+        assert!(error("head_bytes=1KiB").contains("did you mean `head-bytes`?"));
+        assert!(error("heads=1").contains("`weir limits`"));
+        assert!(error("head-bytes=10s").contains("not a size"));
+        assert!(error("slow-head=10").contains("not a duration"));
+        assert!(error("pipeline-depth=many").contains("whole number"));
+        assert!(error("pipeline-depth=0").contains("outside 1 to 1048576"));
+        assert!(error("dial-timeout=1ms").contains("outside 10ms to 5m"));
+    }
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        for limit in Limits::TABLE {
+            let value = (limit.show)(&Limits::default());
+            Setting::new(&limit.name(), &value).unwrap();
+            let (least, most) = (limit.range)();
+            Setting::new(&limit.name(), &least).unwrap();
+            Setting::new(&limit.name(), &most).unwrap();
         }
     }
 }

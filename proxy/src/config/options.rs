@@ -1,0 +1,145 @@
+//! What `weir run` can be told, once for its flags and its configuration file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+
+use super::values::{Admin, Forward, LogAllowed, LogDetail, Mode, Size, Span, TrafficLog};
+use crate::limits;
+
+/// The settings as a flag line or a configuration file gives them: each may be absent.
+///
+/// One struct serves both, so that a setting has one name and one syntax.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// Accept at LISTEN and forward to UPSTREAM, as inbound to it; may be given again
+    #[arg(long, value_name = "LISTEN=UPSTREAM")]
+    pub forward: Vec<Forward>,
+
+    /// A policy to judge by; may be given again. Read again when it changes and on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
+
+    /// What to do where neither the policy nor `weir mode` says [default: learn]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<Mode>,
+
+    /// Where to serve /metrics, /ready and /live, or `off` [default: 0.0.0.0:15902]
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<Admin>,
+
+    /// The Unix socket for `weir mode`, mode 0600 [default: none with --forward]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// Where the traffic log goes: a file, `-` for standard output, or `off` [default: -]
+    #[arg(long, value_name = "FILE")]
+    pub traffic_log: Option<TrafficLog>,
+
+    /// Which allowed transactions are logged: all, sample:N, summary or off [default: all]
+    #[arg(long, value_name = "WHICH")]
+    pub log_allowed: Option<LogAllowed>,
+
+    /// Whether the log masks values by their class or has them in full [default: masked]
+    #[arg(long, value_name = "HOW")]
+    pub log_detail: Option<LogDetail>,
+
+    /// A limit to change; may be given again. `weir limits` lists them
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    #[serde(deserialize_with = "limits_map")]
+    pub limits: Vec<limits::Setting>,
+
+    /// How long connections have to end by themselves at shutdown [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub grace: Option<Span>,
+
+    /// Threads that carry traffic [default: the CPUs it may use, at most 4]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+
+    /// Memory at which accepting pauses [default: 3/4 of the cgroup's limit]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+
+    /// Connections at which accepting pauses [default: no such number]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<usize>,
+
+    /// A Redis command table in place of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub redis_commands: Option<PathBuf>,
+
+    /// Read Redis inline commands from the first byte, without the server confirming the protocol
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub redis_inline: Option<bool>,
+
+    /// The program's own log: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL", env = "WEIR_LOG")]
+    pub log: Option<String>,
+}
+
+impl Options {
+    /// These options, and where they are silent, those. Limits add up, these winning.
+    pub(super) fn over(self, that: Self) -> Self {
+        fn list<T>(this: Vec<T>, that: Vec<T>) -> Vec<T> {
+            if this.is_empty() { that } else { this }
+        }
+        Self {
+            forward: list(self.forward, that.forward),
+            policy: list(self.policy, that.policy),
+            mode: self.mode.or(that.mode),
+            admin: self.admin.or(that.admin),
+            socket: self.socket.or(that.socket),
+            traffic_log: self.traffic_log.or(that.traffic_log),
+            log_allowed: self.log_allowed.or(that.log_allowed),
+            log_detail: self.log_detail.or(that.log_detail),
+            limits: that.limits.into_iter().chain(self.limits).collect(),
+            grace: self.grace.or(that.grace),
+            workers: self.workers.or(that.workers),
+            memory: self.memory.or(that.memory),
+            max_connections: self.max_connections.or(that.max_connections),
+            redis_commands: self.redis_commands.or(that.redis_commands),
+            redis_inline: self.redis_inline.or(that.redis_inline),
+            log: self.log.or(that.log),
+        }
+    }
+}
+
+/// Reads `limits:` as a map from names to values.
+fn limits_map<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<limits::Setting>, D::Error> {
+    struct Limits;
+
+    impl<'de> Visitor<'de> for Limits {
+        type Value = Vec<limits::Setting>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map from the names of limits to their values")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut settings = Vec::new();
+            while let Some(name) = map.next_key::<String>()? {
+                settings.push(map.next_value_seed(Named(&name))?);
+            }
+            Ok(settings)
+        }
+    }
+
+    /// The value of a limit of this name: read here, so that an error has the value's place.
+    struct Named<'a>(&'a str);
+
+    impl<'de> DeserializeSeed<'de> for Named<'_> {
+        type Value = limits::Setting;
+
+        fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+            let value = String::deserialize(from)?;
+            limits::Setting::new(self.0, &value).map_err(serde::de::Error::custom)
+        }
+    }
+
+    from.deserialize_map(Limits)
+}

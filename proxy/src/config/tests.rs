@@ -1,0 +1,100 @@
+use std::io::Write as _;
+
+use super::*;
+use crate::config::values::{Admin, Mode as ModeName, Span};
+
+fn flags() -> Options {
+    Options { forward: vec!["127.0.0.1:1=127.0.0.1:2".parse().unwrap()], ..Options::default() }
+}
+
+fn load(flags: Options, file: Option<&str>) -> Result<Settings, Error> {
+    let mut temporary = tempfile::NamedTempFile::new().unwrap();
+    temporary.write_all(file.unwrap_or_default().as_bytes()).unwrap();
+    Source { flags, file: file.map(|_| temporary.path().to_owned()) }.load()
+}
+
+#[test]
+fn defaults_are_those_of_the_design() {
+    let settings = load(flags(), None).unwrap();
+    assert_eq!(settings.mode, Mode::Learn);
+    assert_eq!(settings.admin, Some("0.0.0.0:15902".parse().unwrap()));
+    assert_eq!(settings.socket, None);
+    assert_eq!(settings.traffic_log, Some(Target::Stdout));
+    assert_eq!(settings.grace, Duration::from_secs(30));
+    assert_eq!(settings.limits, Limits::default());
+    assert!((1..=4).contains(&settings.workers));
+}
+
+#[test]
+fn a_flag_wins_over_the_file() {
+    let file = "mode: enforce\ngrace: 5s\nadmin: 127.0.0.1:9\nforward: [127.0.0.1:3=127.0.0.1:4]\n\
+                limits: {linger: 3s, head-bytes: 2KiB}\n";
+    let mut flags = flags();
+    flags.mode = Some(ModeName::Monitor);
+    flags.admin = Some(Admin(None));
+    flags.limits = vec!["linger=4s".parse().unwrap()];
+    let settings = load(flags.clone(), Some(file)).unwrap();
+    assert_eq!(settings.mode, Mode::Monitor);
+    assert_eq!(settings.admin, None);
+    assert_eq!(settings.forwards, flags.forward);
+    assert_eq!(settings.grace, Duration::from_secs(5));
+    assert_eq!(settings.limits.linger, Duration::from_secs(4));
+    assert_eq!(settings.limits.head_bytes, 2048);
+}
+
+#[test]
+fn paths_in_the_file_are_relative_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weir.yaml");
+    std::fs::write(&path, "policy: [p.yaml, /abs.yaml]\ntraffic-log: t.log\n").unwrap();
+    let settings = Source { flags: flags(), file: Some(path) }.load().unwrap();
+    assert_eq!(settings.policies, [directory.path().join("p.yaml"), "/abs.yaml".into()]);
+    assert_eq!(settings.traffic_log, Some(Target::File(directory.path().join("t.log"))));
+}
+
+#[test]
+fn an_error_in_the_file_has_its_place_and_line() {
+    let error = load(flags(), Some("mode: learn\ngrace: soon\n")).unwrap_err();
+    let Error::File { line, column, message, source_line, .. } = error else { panic!("{error}") };
+    assert_eq!((line, column), (2, 8));
+    assert!(message.contains("`soon` is not a duration"), "{message}");
+    assert_eq!(source_line, "grace: soon");
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let refused = |forwards: &[&str], change: fn(&mut Options)| {
+        let forward = forwards.iter().map(|text| text.parse().unwrap()).collect();
+        let mut flags = Options { forward, ..Options::default() };
+        change(&mut flags);
+        load(flags, None).unwrap_err().to_string()
+    };
+    assert!(refused(&[], |_| ()).contains("no --forward"));
+    let twice = ["127.0.0.1:1=127.0.0.1:2", "127.0.0.1:1=127.0.0.1:3"];
+    assert!(refused(&twice, |_| ()).contains("two forwards listen at 127.0.0.1:1"));
+    assert!(refused(&["127.0.0.1:1=127.0.0.1:1"], |_| ()).contains("leads to itself"));
+    let admin = |flags: &mut Options| flags.admin = Some("127.0.0.1:1".parse().unwrap());
+    assert!(refused(&twice[..1], admin).contains("both listen"));
+    assert!(refused(&twice[..1], |flags| flags.workers = Some(0)).contains("workers"));
+    let grace = |flags: &mut Options| flags.grace = Some(Span(Duration::from_hours(48)));
+    assert!(refused(&twice[..1], grace).contains("grace"));
+}
+
+#[test]
+fn a_reload_reads_the_file_again_under_the_same_flags() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weir.yaml");
+    std::fs::write(&path, "mode: learn\n").unwrap();
+    let settings = Source { flags: flags(), file: Some(path.clone()) }.load().unwrap();
+    std::fs::write(&path, "mode: enforce\ngrace: 3s\n").unwrap();
+    let new = settings.reload().unwrap();
+    assert_eq!(new.mode, Mode::Enforce);
+    assert_eq!(settings.needs_restart(&new), ["grace"]);
+    assert_eq!(settings.watched(), [path]);
+}
+
+#[test]
+fn forwards_to_free_ports_do_not_collide() {
+    let forward = ["127.0.0.1:0=127.0.0.1:2"; 2].map(|text| text.parse().unwrap()).to_vec();
+    assert!(load(Options { forward, ..Options::default() }, None).is_ok());
+}
