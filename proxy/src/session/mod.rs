@@ -39,6 +39,9 @@ pub struct Cx<'a> {
     pub inspectors: &'a mut [Box<dyn Inspector>],
     /// Where transactions go.
     pub report: &'a mut dyn Report,
-    /// Weir is about to stop: say goodbye at the next message boundary.
+    /// Weir is about to stop: say goodbye at the next message boundary. When this becomes true
+    /// each leg's input is handed in once more, empty or not.
     pub goodbye: bool,
+    /// Bytes read so far, of the client's leg and of the server's, this input included.
+    pub totals: [u64; 2],
 }
