@@ -1,1 +1,3 @@
 //! Zero-copy, sans-I/O parsers.
+
+pub mod detect;
