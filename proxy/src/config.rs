@@ -8,6 +8,7 @@ use std::time::Duration;
 use weir_policy::decide::Mode;
 
 use crate::limits::Limits;
+use crate::program_log::Filter;
 
 mod file;
 mod memory;
@@ -48,7 +49,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Threads that carry traffic.
     pub workers: usize,
-    /// Bytes of memory at which accepting pauses.
+    /// Bytes of memory at which accepting pauses, where that was said: see
+    /// [`memory_now`](Self::memory_now).
     pub memory: Option<u64>,
     /// Connections at which accepting pauses.
     pub max_connections: Option<usize>,
@@ -56,8 +58,8 @@ pub struct Settings {
     pub redis_commands: Option<PathBuf>,
     /// Whether Redis inline commands are read without the server confirming the protocol.
     pub redis_inline: bool,
-    /// The level, or the directives, of the program's own log.
-    pub log: String,
+    /// Which events are in the program's own log.
+    pub log: Filter,
     /// Where all this was said.
     pub source: Source,
 }
@@ -138,11 +140,11 @@ impl Settings {
             log_detail: options.log_detail.unwrap_or_default(),
             grace: options.grace.map_or(Duration::from_secs(30), |grace| grace.0),
             workers: options.workers.unwrap_or_else(default_workers),
-            memory: options.memory.map(|size| size.0).or_else(memory::budget),
+            memory: options.memory.map(|size| size.0),
             max_connections: options.max_connections,
             redis_commands: options.redis_commands,
             redis_inline: options.redis_inline.unwrap_or(false),
-            log: options.log.unwrap_or_else(|| "info".to_owned()),
+            log: options.log.unwrap_or_default(),
             source,
         };
         settings.check()?;
@@ -157,6 +159,22 @@ impl Settings {
         self.source.clone().load()
     }
 
+    /// Bytes of memory at which accepting pauses: what was said, or else three quarters of what
+    /// the cgroup allows at this moment. None where nothing limits it.
+    pub fn memory_now(&self) -> Option<u64> {
+        self.memory.or_else(memory::budget)
+    }
+
+    /// Takes over from `new` what a running sidecar can change.
+    pub fn apply(&mut self, new: &Self) {
+        self.policies.clone_from(&new.policies);
+        self.mode = new.mode;
+        self.limits = new.limits.clone();
+        self.grace = new.grace;
+        self.memory = new.memory;
+        self.max_connections = new.max_connections;
+    }
+
     /// The names of settings that differ in `new` and that only a restart applies.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut names = Vec::new();
@@ -167,11 +185,7 @@ impl Settings {
         changed("traffic-log", self.traffic_log != new.traffic_log);
         changed("log-allowed", self.log_allowed != new.log_allowed);
         changed("log-detail", self.log_detail != new.log_detail);
-        changed("limits", self.limits != new.limits);
-        changed("grace", self.grace != new.grace);
         changed("workers", self.workers != new.workers);
-        changed("memory", self.memory != new.memory);
-        changed("max-connections", self.max_connections != new.max_connections);
         changed("redis-commands", self.redis_commands != new.redis_commands);
         changed("redis-inline", self.redis_inline != new.redis_inline);
         changed("log", self.log != new.log);

@@ -3,5 +3,7 @@
 pub mod config;
 pub mod inspect;
 pub mod limits;
+pub mod program_log;
+pub mod reload;
 pub mod report;
 pub mod session;

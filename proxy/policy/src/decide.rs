@@ -14,6 +14,16 @@ pub enum Mode {
     Enforce,
 }
 
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::Learn => "learn",
+            Mode::Monitor => "monitor",
+            Mode::Enforce => "enforce",
+        })
+    }
+}
+
 /// How a refusal is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Refusal {

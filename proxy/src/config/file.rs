@@ -100,9 +100,9 @@ mod tests {
             ("forward:\n- 127.0.0.1:1\n", "LISTEN=UPSTREAM", 2, 3),
             ("grace: 30\n", "not a duration", 1, 8),
             ("limits:\n  heads: 1\n", "no limit `heads`", 2, 10),
-            ("limits:\n  linger: 3s\n  head-bytes: 1s\n", "not a size", 3, 3),
+            ("limits:\n  linger: 3s\n  head-bytes: 1s\n", "not a size", 3, 15),
             ("mode: learn\nmode: enforce\n", "duplicate", 2, 1),
-            ("mode: [", "", 1, 8),
+            ("forward: [", "unclosed", 1, 10),
         ] {
             let (message, at_line, at_column) = error(text);
             assert!(message.contains(expected), "{text:?}: {message}");

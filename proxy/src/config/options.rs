@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use super::values::{Admin, Forward, LogAllowed, LogDetail, Mode, Size, Span, TrafficLog};
 use crate::limits;
+use crate::program_log::Filter;
 
 /// The settings as a flag line or a configuration file gives them: each may be absent.
 ///
@@ -79,7 +80,7 @@ pub struct Options {
 
     /// The program's own log: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "WEIR_LOG")]
-    pub log: Option<String>,
+    pub log: Option<Filter>,
 }
 
 impl Options {

@@ -81,16 +81,26 @@ fn contradictions_are_refused() {
 }
 
 #[test]
+fn memory_that_was_said_is_the_budget() {
+    let mut flags = flags();
+    flags.memory = Some("64MiB".parse().unwrap());
+    assert_eq!(load(flags, None).unwrap().memory_now(), Some(64 << 20));
+}
+
+#[test]
 fn a_reload_reads_the_file_again_under_the_same_flags() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("weir.yaml");
-    std::fs::write(&path, "mode: learn\n").unwrap();
+    std::fs::write(&path, "mode: learn\nworkers: 2\n").unwrap();
     let settings = Source { flags: flags(), file: Some(path.clone()) }.load().unwrap();
-    std::fs::write(&path, "mode: enforce\ngrace: 3s\n").unwrap();
+    std::fs::write(&path, "mode: enforce\ngrace: 3s\nworkers: 3\n").unwrap();
     let new = settings.reload().unwrap();
-    assert_eq!(new.mode, Mode::Enforce);
-    assert_eq!(settings.needs_restart(&new), ["grace"]);
+    assert_eq!(settings.needs_restart(&new), ["workers"]);
     assert_eq!(settings.watched(), [path]);
+    let mut applied = settings.clone();
+    applied.apply(&new);
+    assert_eq!((applied.mode, applied.grace), (Mode::Enforce, Duration::from_secs(3)));
+    assert_eq!(applied.workers, settings.workers);
 }
 
 #[test]
