@@ -1,3 +1,4 @@
 //! Zero-copy, sans-I/O parsers.
 
 pub mod detect;
+pub mod http1;

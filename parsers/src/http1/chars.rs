@@ -1,0 +1,126 @@
+//! Which bytes may stand where: one table, a bit per class.
+
+/// `tchar` (RFC 9110 §5.6.2).
+pub(super) const TOKEN: u8 = 1;
+/// `pchar` and `/` (RFC 3986 §3.3); `%` is in it, its digits are checked apart.
+pub(super) const PATH: u8 = 2;
+/// What may stand in a query: the URI grammar, and what browsers send unescaped
+/// (`` [ ] { } | \ ^ ` ``, a lone `%`; WHATWG URL, "query percent-encode set").
+pub(super) const QUERY: u8 = 4;
+/// `reg-name` without `%` and `,`: an encoded or listed name is read differently by different servers.
+pub(super) const HOST: u8 = 8;
+
+const TABLE: [u8; 256] = table();
+
+const fn table() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 128")]
+        let byte = at as u8;
+        let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let sub_delim = matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        let mark = matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        if byte.is_ascii_alphanumeric() || mark {
+            table[at] |= TOKEN;
+        }
+        if unreserved || sub_delim || matches!(byte, b':' | b'@' | b'/' | b'%') {
+            table[at] |= PATH;
+        }
+        if byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>') {
+            table[at] |= QUERY;
+        }
+        if (unreserved || sub_delim) && byte != b',' {
+            table[at] |= HOST;
+        }
+        at += 1;
+    }
+    table
+}
+
+/// Whether `byte` belongs to `class`.
+#[inline]
+pub(super) fn is(byte: u8, class: u8) -> bool {
+    TABLE[usize::from(byte)] & class != 0
+}
+
+/// How many bytes at the start of `bytes` belong to `class`.
+#[inline]
+pub(super) fn run(bytes: &[u8], class: u8) -> usize {
+    bytes.iter().position(|&b| !is(b, class)).unwrap_or(bytes.len())
+}
+
+/// Whether `bytes` is a token (RFC 9110 §5.6.2).
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && run(bytes, TOKEN) == bytes.len()
+}
+
+const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+const SPACES: u64 = u64::from_le_bytes([0x20; 8]);
+const DELS: u64 = u64::from_le_bytes([0x7f; 8]);
+
+/// Where the first byte is that a field value cannot have (controls but HTAB, and DEL).
+///
+/// Eight bytes at a time: what a line consists of is nearly always harmless.
+#[inline]
+pub(super) fn control(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        let del = word ^ DELS;
+        let hits = (word.wrapping_sub(SPACES) & !word | del.wrapping_sub(ONES) & !del) & HIGHS;
+        if hits == 0 {
+            at += 8;
+            continue;
+        }
+        // The lowest hit is exact: a borrow only spreads upwards.
+        at += (hits.trailing_zeros() / 8) as usize;
+        if bytes[at] != b'\t' {
+            return Some(at);
+        }
+        at += 1;
+    }
+    let rest = &bytes[at..];
+    rest.iter().position(|&b| b < b' ' && b != b'\t' || b == 0x7f).map(|i| at + i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_is_found_wherever_it_stands() {
+        for len in 0..40 {
+            for at in 0..len {
+                for byte in 0..=255u8 {
+                    for fill in [b'x', b'\t', 0xff, 0x80, 0x20, 0x7e] {
+                        let mut bytes = vec![fill; len];
+                        bytes[at] = byte;
+                        let bad = byte < 0x20 && byte != b'\t' || byte == 0x7f;
+                        assert_eq!(control(&bytes), bad.then_some(at), "{byte} at {at} of {len}");
+                    }
+                }
+            }
+        }
+    }
+}
