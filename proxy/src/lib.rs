@@ -1,6 +1,7 @@
 //! The Weir sidecar: intercept, relay, inspect, decide, report.
 
 pub mod config;
+pub mod demo;
 pub mod inspect;
 pub mod limits;
 pub mod program_log;

@@ -1,0 +1,216 @@
+//! What the intruder tries: one list, in the order of the transcript.
+
+use super::shop::Workload;
+use super::shop::resp::command;
+
+/// One thing that the intruder tries.
+pub(super) struct Attack {
+    /// Whose sidecar it is sent to.
+    pub(super) target: Workload,
+    /// What kind of thing it is, for a reader.
+    pub(super) kind: &'static str,
+    /// What is sent, in short.
+    pub(super) words: String,
+    /// What is sent.
+    pub(super) bytes: Vec<u8>,
+    /// Bytes that nobody else sends: where they are, the attack has been.
+    pub(super) trace: String,
+    /// Answers to what is allowed in front of it.
+    pub(super) allowed: usize,
+}
+
+/// All attacks. `run` is a random word that makes this run's traces unlike any other's.
+pub(super) fn all(run: &str) -> Vec<Attack> {
+    let mut list = Vec::new();
+    http(&mut list, run);
+    redis(&mut list, run);
+    list
+}
+
+/// A trace that is one word: no attack's is the beginning of another's.
+fn trace(list: &[Attack], run: &str) -> String {
+    format!("{run}{:02}", list.len() + 1)
+}
+
+/// An attack on the cart service; `write` is given its trace and answers what is sent.
+fn add_http(
+    list: &mut Vec<Attack>,
+    run: &str,
+    kind: &'static str,
+    words: &str,
+    write: impl FnOnce(&str) -> String,
+) {
+    let trace = trace(list, run);
+    list.push(Attack {
+        target: Workload::Cart,
+        kind,
+        words: words.to_owned(),
+        bytes: write(&trace).into_bytes(),
+        trace,
+        allowed: 0,
+    });
+}
+
+fn http(list: &mut Vec<Attack>, run: &str) {
+    let simple = |method: &str, path: &str, fields: &str| {
+        let (method, path, fields) = (method.to_owned(), path.to_owned(), fields.to_owned());
+        move |trace: &str| {
+            format!("{method} {path}?t={trace} HTTP/1.1\r\nHost: cart\r\n{fields}\r\n")
+        }
+    };
+    add_http(
+        list,
+        run,
+        "a forbidden path",
+        "GET /admin/export",
+        simple("GET", "/admin/export", ""),
+    );
+    add_http(list, run, "a forbidden method", "DELETE /carts/1", simple("DELETE", "/carts/1", ""));
+    add_http(
+        list,
+        run,
+        "an encoded traversal",
+        "GET /carts/..%2fadmin%2fexport",
+        simple("GET", "/carts/..%2fadmin%2fexport", ""),
+    );
+    add_http(
+        list,
+        run,
+        "a method in disguise",
+        "POST /carts/1/items, X-HTTP-Method-Override: DELETE",
+        simple("POST", "/carts/1/items", "X-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\n"),
+    );
+    add_http(
+        list,
+        run,
+        "a change of protocol",
+        "GET /carts/1, Upgrade: h2c",
+        simple(
+            "GET",
+            "/carts/1",
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        ),
+    );
+    smuggling(list, run);
+    add_http(list, run, "HTTP/2 where HTTP/1 is", "PRI * HTTP/2.0 and frames", |trace| {
+        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0{trace}")
+    });
+    add_http(list, run, "garbage", "bytes that are no protocol", |trace| {
+        format!("\x01\x02\x7f{trace}\0\x1b garbage\r\n\r\n")
+    });
+}
+
+/// Requests that two parsers may read differently, each with another one hidden in it.
+fn smuggling(list: &mut Vec<Attack>, run: &str) {
+    let hidden =
+        |trace: &str| format!("GET /admin/export?t={trace} HTTP/1.1\r\nHost: cart\r\n\r\n");
+    let open = "POST /carts/1/items HTTP/1.1\r\nHost: cart\r\n";
+    add_http(
+        list,
+        run,
+        "a smuggled request",
+        "POST with Content-Length and Transfer-Encoding",
+        |trace| {
+            let body = format!("0\r\n\r\n{}", hidden(trace));
+            let length = body.len();
+            format!("{open}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+        },
+    );
+    add_http(list, run, "a smuggled request", "POST with Content-Length: 0, 5", |trace| {
+        format!("{open}Content-Length: 0, 5\r\n\r\n{}", hidden(trace))
+    });
+    add_http(
+        list,
+        run,
+        "a smuggled request",
+        "POST with a space before the colon of Transfer-Encoding",
+        |trace| format!("{open}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n{}", hidden(trace)),
+    );
+    add_http(list, run, "a folded header", "GET /carts/1 with obs-fold", |trace| {
+        format!("GET /carts/1 HTTP/1.1\r\nHost: cart\r\nX-Note: a\r\n folded: {trace}\r\n\r\n")
+    });
+}
+
+/// An attack on the store.
+fn add_redis(
+    list: &mut Vec<Attack>,
+    kind: &'static str,
+    words: &str,
+    bytes: Vec<u8>,
+    trace: String,
+) {
+    list.push(Attack {
+        target: Workload::Store,
+        kind,
+        words: words.to_owned(),
+        bytes,
+        trace,
+        allowed: 0,
+    });
+}
+
+fn redis(list: &mut Vec<Attack>, run: &str) {
+    let dir = trace(list, run);
+    let bytes = command(&["CONFIG", "SET", "dir", &format!("/tmp/{dir}")]);
+    add_redis(list, "a dangerous setting", "CONFIG SET dir", bytes, dir);
+
+    // Nobody else says this, so that it is its own trace. (An export by the cart service would
+    // say `KEYS cart:*`.)
+    let bytes = command(&["KEYS", "*"]);
+    let itself = String::from_utf8_lossy(&bytes).into_owned();
+    add_redis(list, "a look around", "KEYS *", bytes, itself);
+
+    let key = format!("secrets:{}", trace(list, run));
+    let bytes = command(&["HGETALL", &key]);
+    add_redis(list, "another's key", "HGETALL of a key that is no cart", bytes, key);
+
+    let script = trace(list, run);
+    let lua = format!("return redis.call('keys','{script}*')");
+    let bytes = command(&["EVAL", &lua, "0"]);
+    add_redis(list, "a script", "EVAL", bytes, script);
+
+    let host = trace(list, run);
+    let bytes = command(&["REPLICAOF", &host, "6379"]);
+    add_redis(list, "a new master", "REPLICAOF", bytes, host);
+
+    let mut bytes = command(&["HGETALL", "cart:1"]);
+    bytes.extend_from_slice(&command(&["FLUSHALL"]));
+    let words = "FLUSHALL behind an allowed HGETALL";
+    let trace_word = "FLUSHALL".to_owned();
+    add_redis(list, "a pipeline's tail", words, bytes, trace_word);
+    if let Some(pipeline) = list.last_mut() {
+        pipeline.allowed = 1;
+    }
+
+    let path = trace(list, run);
+    let request = format!("POST /{path} HTTP/1.1\r\nHost: store\r\nContent-Length: 0\r\n\r\n");
+    let words = "POST / HTTP/1.1";
+    add_redis(list, "HTTP to the store", words, request.into_bytes(), path);
+
+    let noise = trace(list, run);
+    let bytes = format!("\x16\x03\x7f{noise}\0\r\n").into_bytes();
+    add_redis(list, "garbage", "bytes that are no protocol", bytes, noise);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::all;
+
+    #[test]
+    fn every_attack_leaves_a_trace_of_its_own() {
+        let attacks = all("w5eed");
+        let traces: HashSet<&str> = attacks.iter().map(|a| a.trace.as_str()).collect();
+        assert_eq!(traces.len(), attacks.len());
+        for attack in &attacks {
+            let text = String::from_utf8_lossy(&attack.bytes);
+            assert!(text.contains(&attack.trace), "{}", attack.words);
+            let others = attacks.iter().filter(|other| other.trace != attack.trace);
+            for other in others {
+                let text = String::from_utf8_lossy(&other.bytes);
+                assert!(!text.contains(&attack.trace), "{}", other.words);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The intruder: somebody who runs code in the front end and can dial what the front end can.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::attacks::Attack;
+use super::shop::Workload;
+use super::shop::http::Answer;
+
+/// Silence for so long is taken for the end of what will come.
+const SILENCE: Duration = Duration::from_millis(800);
+/// No answer of interest is longer.
+const LIMIT: usize = 64 << 10;
+
+/// What the intruder got for an attack.
+pub(super) struct Booty {
+    /// The intruder's own address on this connection: the log's `client`.
+    pub(super) from: SocketAddr,
+    /// What came back, in a few words.
+    pub(super) words: String,
+    /// Whether that is a no: a refusal in the protocol's words, or a closed door.
+    pub(super) refused: bool,
+    /// The id that the refusal tells.
+    pub(super) id: Option<String>,
+}
+
+/// Tries one thing on a connection of its own.
+///
+/// # Errors
+/// The sidecar cannot be reached at all.
+pub(super) async fn attempt(attack: &Attack, at: SocketAddr) -> io::Result<Booty> {
+    let mut stream = TcpStream::connect(at).await?;
+    let from = stream.local_addr()?;
+    // A door that closes while we talk is an outcome, seen again in the reading.
+    let _ = stream.write_all(&attack.bytes).await;
+    let mut bytes = Vec::new();
+    let end = loop {
+        if complete(attack, &bytes) || bytes.len() > LIMIT {
+            break End::Answered;
+        }
+        match tokio::time::timeout(SILENCE, stream.read_buf(&mut bytes)).await {
+            Ok(Ok(0)) => break End::Closed,
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => break End::Reset,
+            Err(_) => break End::Silent,
+        }
+    };
+    let (refused, words) = judge(attack, &bytes, end);
+    Ok(Booty { from, words, refused, id: id(&String::from_utf8_lossy(&bytes)) })
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Answered,
+    Closed,
+    Reset,
+    Silent,
+}
+
+fn complete(attack: &Attack, bytes: &[u8]) -> bool {
+    match attack.target {
+        Workload::Store => error(bytes).is_some(),
+        Workload::Frontend | Workload::Cart => Answer::parse(bytes).is_some(),
+    }
+}
+
+/// The first Redis error, once its line is whole.
+fn error(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let (lines, _rest) = text.rsplit_once("\r\n")?;
+    let line = lines.split("\r\n").find(|line| line.starts_with('-'))?;
+    Some(line.to_owned())
+}
+
+fn judge(attack: &Attack, bytes: &[u8], end: End) -> (bool, String) {
+    if attack.target == Workload::Store {
+        if let Some(line) = error(bytes) {
+            let before = bytes.split(|&b| b == b'\r').next().unwrap_or_default();
+            let refused = attack.allowed == 0 || before.starts_with(b"*");
+            return (refused, line);
+        }
+    } else if let Some(answer) = Answer::parse(bytes) {
+        return (answer.status >= 400, answer.line);
+    }
+    match (end, bytes.is_empty()) {
+        (End::Closed, true) => (true, "nothing: the connection was closed".to_owned()),
+        (End::Reset, true) => (true, "nothing: the connection was reset".to_owned()),
+        (End::Silent, true) => (false, "no answer yet".to_owned()),
+        _ => (false, first_line(bytes)),
+    }
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|&b| b == b'\r' || b == b'\n').next();
+    let words = line.unwrap_or_default().escape_ascii().to_string();
+    words.chars().take(60).collect()
+}
+
+/// The id that a refusal tells: `"id":"…"` in a problem document, `(id …)` in a Redis error.
+fn id(text: &str) -> Option<String> {
+    let rest = match text.split_once("\"id\":") {
+        Some((_, rest)) => rest.trim_start().strip_prefix('"')?,
+        None => text.rsplit_once("id ")?.1,
+    };
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))?;
+    (end > 0).then(|| rest[..end].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{error, id};
+
+    #[test]
+    fn an_id_is_found_in_either_protocols_refusal() {
+        let http = r#"{"type":"about:blank","status":403,"id":"4f1c-2"}"#;
+        assert_eq!(id(http).as_deref(), Some("4f1c-2"));
+        let redis = "-NOPERM refused by weir (id 4f1c-2)\r\n";
+        assert_eq!(id(redis).as_deref(), Some("4f1c-2"));
+        assert_eq!(id("HTTP/1.1 200 OK\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn an_error_counts_when_its_line_is_whole() {
+        assert_eq!(error(b"*0\r\n-NOPERM no"), None);
+        assert_eq!(error(b"*0\r\n-NOPERM no\r\n").as_deref(), Some("-NOPERM no"));
+        assert_eq!(error(b"$2\r\nhi\r\n"), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! `weir demo`: a little shop on this machine, with a sidecar at each of its services, customers
+//! who must not notice, and an intruder who must not get anywhere.
+//!
+//! Nothing that the demo says is taken from what the sidecars say alone: the services keep all
+//! that they receive, every attack has a trace of its own, and a refusal counts only if the
+//! intruder was told no, the service saw nothing of it, and the traffic log has it.
+
+mod attacks;
+mod customers;
+mod intruder;
+mod log;
+mod report;
+mod shop;
+mod sidecar;
+mod stage;
+mod transcript;
+mod workplace;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use weir_policy::decide::Mode;
+
+use customers::Customers;
+use report::Outcome;
+use shop::Workload;
+use stage::Stage;
+use transcript::Transcript;
+use workplace::Workplace;
+
+/// The customers have the shop to themselves for this long, before and after the attacks.
+const QUIET: Duration = Duration::from_millis(700);
+/// Between two attacks.
+const PAUSE: Duration = Duration::from_millis(120);
+/// The run is given up after this long, `--serve` aside.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// What `weir demo` is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The mode of the sidecars.
+    pub mode: Mode,
+    /// Keep the shop open after the run, until a signal comes.
+    pub serve: bool,
+    /// Where to put the policies and logs, and leave them.
+    pub keep: Option<PathBuf>,
+}
+
+/// Runs the demo and tells about it on standard output.
+///
+/// Success means that every customer request had the expected answer and every attack was
+/// refused and logged. Everything that was started is stopped again, also on failure and on
+/// SIGINT, SIGTERM and SIGHUP.
+pub fn run(options: &Options) -> ExitCode {
+    let mut transcript = Transcript::stdout();
+    let result = start(options, &mut transcript);
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(words) => {
+            let words = transcript.paint(transcript::Tone::Bad, &words);
+            transcript.line(&words);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options, transcript: &mut Transcript) -> Result<bool, String> {
+    let run = random_word().map_err(|error| format!("no random word: {error}"))?;
+    let place = Workplace::new(options.keep.as_deref(), &run);
+    let mut place = place.map_err(|error| format!("no place for the demo's files: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let result = runtime.block_on(async {
+        let mut stop = Stop::listen().map_err(|error| format!("no signals: {error}"))?;
+        let stage = tokio::select! {
+            stage = Stage::set(&place, options.mode) => stage,
+            () = stop.comes() => Err("stopped by a signal".to_owned()),
+        };
+        let mut stage = stage?;
+        report::opening(transcript, &stage.sidecars.0, &place, options.mode);
+        let outcome = tokio::select! {
+            outcome = play(&mut stage, transcript, &run) => outcome.map_err(|e| e.to_string()),
+            () = stop.comes() => Err("stopped by a signal".to_owned()),
+            () = tokio::time::sleep(BOUND) => Err("given up: it takes too long".to_owned()),
+        };
+        let outcome = outcome?;
+        report::summary(transcript, &outcome, options.mode);
+        if options.serve {
+            stage.stop_recording();
+            report::invitation(transcript, &stage.sidecars.0, &place);
+            stop.comes().await;
+        }
+        Ok(outcome.holds())
+    });
+    // What went wrong is in the logs: then they stay.
+    if result != Ok(true) && options.mode == Mode::Enforce {
+        place.keep();
+    }
+    if place.stays() {
+        transcript.line(&format!("The policies and logs are in {}", place.dir().display()));
+    }
+    result
+}
+
+/// The run itself: customers all along, and the attacks one by one.
+async fn play(stage: &mut Stage, transcript: &mut Transcript, run: &str) -> io::Result<Outcome> {
+    let began = Instant::now();
+    let customers = Customers::enter(stage.address(Workload::Frontend)?);
+    tokio::time::sleep(QUIET).await;
+    report::progress(transcript, &customers.tally());
+
+    let attacks = attacks::all(run);
+    let mut findings = Vec::new();
+    for (n, attack) in attacks.iter().enumerate() {
+        let finding = stage.attack(attack).await?;
+        report::attack(transcript, n + 1, attack, &finding);
+        findings.push(finding);
+        tokio::time::sleep(PAUSE).await;
+    }
+    transcript.line("");
+    report::progress(transcript, &customers.tally());
+    tokio::time::sleep(QUIET).await;
+    let tally = customers.leave().await;
+
+    // Once more, now that all is quiet: nothing may have arrived late.
+    for (attack, finding) in attacks.iter().zip(&mut findings) {
+        finding.reached = stage.reached(attack)?;
+    }
+    let served = stage.operations(Workload::Frontend)?;
+    let known: Vec<SocketAddr> = findings.iter().map(|finding| finding.booty.from).collect();
+    Ok(Outcome {
+        served: u64::try_from(served).unwrap_or(u64::MAX),
+        logged: stage.logged(tally.requests).await?,
+        attacks: attacks.len(),
+        refused: findings.iter().filter(|finding| finding.refused()).count(),
+        reached: findings.iter().filter(|finding| finding.reached.is_some()).count(),
+        recorded: findings.iter().filter(|finding| finding.record.is_some()).count(),
+        others: stage.others(&known)?,
+        tally,
+        took: began.elapsed(),
+    })
+}
+
+/// A word of letters and digits that no other run has.
+fn random_word() -> io::Result<String> {
+    let mut bytes = [0_u8; 4];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(format!("w{:08x}x", u32::from_be_bytes(bytes)))
+}
+
+/// The signals that end the demo.
+struct Stop([tokio::signal::unix::Signal; 3]);
+
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn comes(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

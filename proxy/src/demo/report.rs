@@ -1,0 +1,165 @@
+//! The demo's words: the picture, the lines per attack, the summary.
+
+use std::time::Duration;
+
+use super::attacks::Attack;
+use super::customers::{CUSTOMERS, Tally};
+use super::log::Record;
+use super::sidecar::{Sidecar, mode_word};
+use super::stage::Finding;
+use super::transcript::{Tone, Transcript};
+use super::workplace::Workplace;
+use weir_policy::decide::Mode;
+
+/// How the whole went.
+pub(super) struct Outcome {
+    /// The customers' part.
+    pub(super) tally: Tally,
+    /// Requests that the front end's service carried out.
+    pub(super) served: u64,
+    /// Requests that the front end's log has as allowed.
+    pub(super) logged: u64,
+    /// Attacks tried.
+    pub(super) attacks: usize,
+    /// Of these, refused to the client, unseen by the server, and logged as refused.
+    pub(super) refused: usize,
+    /// Of these, seen by the server.
+    pub(super) reached: usize,
+    /// Of these, in the log by any verdict but `allowed`.
+    pub(super) recorded: usize,
+    /// Violations in the logs that are no attack's.
+    pub(super) others: Vec<Record>,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+impl Outcome {
+    /// Every customer was served, every attack refused and logged, and nothing else refused.
+    pub(super) fn holds(&self) -> bool {
+        self.tally.failures == 0
+            && self.tally.requests > 0
+            && self.served == self.tally.requests
+            && self.logged == self.tally.requests
+            && self.attacks > 0
+            && self.refused == self.attacks
+            && self.others.is_empty()
+    }
+}
+
+/// The picture of the shop, and where everything is.
+pub(super) fn opening(to: &mut Transcript, sidecars: &[Sidecar], place: &Workplace, mode: Mode) {
+    let title = to.paint(Tone::Strong, "Weir demo");
+    to.line(&format!("{title}: a little shop, with a sidecar at each service\n"));
+    to.line("   customers -->[weir]--> front end -->[weir]--> cart -->[weir]--> store");
+    to.line("                              |           ^              ^");
+    to.line("                          intruder -------+--------------+\n");
+    for sidecar in sidecars {
+        let name = sidecar.workload.name();
+        let at = sidecar.address;
+        to.line(&format!("   {name:<9} is dialled at {at}, its sidecar's address"));
+    }
+    let dir = place.dir().display();
+    to.line(&format!("   mode {}; policies and logs in {dir}\n", mode_word(mode)));
+}
+
+/// The customers so far, in a line.
+pub(super) fn progress(to: &mut Transcript, tally: &Tally) {
+    let (requests, failures) = (tally.requests, tally.failures);
+    let state = match failures {
+        0 => "every answer as expected".to_owned(),
+        _ => to.paint(Tone::Bad, &format!("{failures} without the expected answer")),
+    };
+    to.line(&format!("{CUSTOMERS} customers in the shop: {requests} requests so far, {state}\n"));
+}
+
+/// One attack, in four lines.
+pub(super) fn attack(to: &mut Transcript, n: usize, attack: &Attack, finding: &Finding) {
+    let verdict = match (finding.refused(), &finding.reached) {
+        (true, _) => to.paint(Tone::Good, "refused"),
+        (false, Some(_)) => to.paint(Tone::Bad, "GOT THROUGH"),
+        (false, None) => to.paint(Tone::Bad, "NOT AS IT SHOULD BE"),
+    };
+    let (kind, words) = (attack.kind, &attack.words);
+    to.line(&format!("{n:>2} {verdict}  {kind}: {words}"));
+    let label = |to: &Transcript, text: &str| to.paint(Tone::Quiet, &format!("{text:<8}"));
+    to.line(&format!("   {} {}", label(to, "intruder"), finding.booty.words));
+    let seen = match &finding.reached {
+        None => "saw nothing of it".to_owned(),
+        Some(what) => format!("received {}", what.escape_debug()),
+    };
+    to.line(&format!("   {} {seen}", label(to, attack.target.name())));
+    let record = match &finding.record {
+        None => "has no record of it".to_owned(),
+        Some(record) => words_of(record),
+    };
+    to.line(&format!("   {} {record}", label(to, "log")));
+}
+
+fn words_of(record: &Record) -> String {
+    let (id, verdict, reason) = (&record.id, &record.verdict, &record.reason);
+    let op = record.op.as_deref().unwrap_or("-");
+    format!("{id} {verdict} {reason} {op}")
+}
+
+/// What came of it all.
+pub(super) fn summary(to: &mut Transcript, outcome: &Outcome, mode: Mode) {
+    let Outcome { tally, attacks, refused, reached, recorded, .. } = outcome;
+    let heading = to.paint(Tone::Strong, "Summary");
+    to.line(&format!("\n{heading}"));
+    let (visits, requests, failures) = (tally.visits, tally.requests, tally.failures);
+    let slowest = tally.slowest.as_secs_f64() * 1e3;
+    to.line(&format!(
+        "   customers  {visits} visits, {requests} requests, {failures} without the expected \
+         answer; the slowest took {slowest:.0} ms"
+    ));
+    for complaint in &tally.complaints {
+        to.line(&format!("              {complaint}"));
+    }
+    to.line(&format!(
+        "   attacks    {refused} of {attacks} refused, {reached} reached their service, \
+         {recorded} in the log"
+    ));
+    let (served, logged, others) = (outcome.served, outcome.logged, outcome.others.len());
+    to.line(&format!(
+        "   front end  {served} requests served, {logged} in its log as allowed; \
+         {others} refusals that were no attack"
+    ));
+    for record in outcome.others.iter().take(5) {
+        to.line(&format!("              {}", words_of(record)));
+    }
+    to.line(&format!("   time       {:.1} s\n", outcome.took.as_secs_f64()));
+    let verdict = match (outcome.holds(), mode) {
+        (true, _) => to.paint(Tone::Good, "Every customer was served and every attack refused."),
+        (false, Mode::Enforce) => to.paint(Tone::Bad, "This is not as it should be: see above."),
+        (false, mode) => {
+            let words = format!(
+                "In {} mode attacks get through: the log says what enforce would have refused.",
+                mode_word(mode)
+            );
+            to.paint(Tone::Bad, &words)
+        }
+    };
+    to.line(&verdict);
+}
+
+/// How to go on by hand while the shop stays open.
+pub(super) fn invitation(to: &mut Transcript, sidecars: &[Sidecar], place: &Workplace) {
+    to.line("\nThe shop stays open until Ctrl-C. Try it:\n");
+    if let [frontend, cart, store] = sidecars {
+        let (front, cart_at) = (frontend.address, cart.address);
+        let (host, port) = (store.address.ip(), store.address.port());
+        to.line(&format!("   curl -i http://{front}/products"));
+        to.line(&format!("   curl -i -d 'product=3&quantity=2' http://{front}/carts/7/items"));
+        to.line(&format!("   curl -i http://{front}/carts/7"));
+        to.line(&format!("   curl -i -X DELETE http://{cart_at}/carts/7           # refused"));
+        to.line(&format!("   curl -i --path-as-is http://{cart_at}/carts/..%2fadmin  # refused"));
+        to.line(&format!("   redis-cli -h {host} -p {port} HGETALL cart:7"));
+        to.line(&format!("   redis-cli -h {host} -p {port} KEYS '*'               # refused"));
+        to.line(&format!("   curl -s http://{}/metrics", cart.admin));
+        if let Some(socket) = &cart.socket {
+            let socket = socket.display();
+            to.line(&format!("   weir mode --socket {socket}"));
+        }
+    }
+    to.line(&format!("   tail -f {}/*.traffic.jsonl", place.dir().display()));
+}

@@ -1,0 +1,113 @@
+//! The shop: a front end and a cart service that speak HTTP, and a store that speaks Redis.
+//!
+//! They are tasks of the demo's process with real sockets between them. Each keeps a
+//! [`Recorder`] of all that it receives, which is how the demo knows what an attack reached.
+//! They are careless on purpose: the cart service decodes paths and obeys override headers,
+//! the store runs any command from anyone.
+
+mod cart;
+mod catalogue;
+mod frontend;
+pub(super) mod http;
+mod recorder;
+pub(super) mod resp;
+mod store;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+pub(super) use catalogue::PRODUCTS;
+pub(super) use recorder::Recorder;
+
+/// One of the shop's three services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workload {
+    /// Where the customers come in.
+    Frontend,
+    /// Keeps the carts, called by the front end.
+    Cart,
+    /// Keeps the data, called by the cart service.
+    Store,
+}
+
+impl Workload {
+    /// All of them, outermost first.
+    pub(super) const ALL: [Self; 3] = [Self::Frontend, Self::Cart, Self::Store];
+
+    /// The name in policies, file names and the transcript.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Frontend => "frontend",
+            Self::Cart => "cart",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// A service whose socket is bound and which is not served yet.
+pub(super) struct Door {
+    listener: TcpListener,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// What it receives.
+    pub(super) recorder: Recorder,
+}
+
+impl Door {
+    async fn open() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, recorder: Recorder::default() })
+    }
+}
+
+/// The three services, bound to free ports of 127.0.0.1.
+pub(super) struct Shop {
+    /// The front end.
+    pub(super) frontend: Door,
+    /// The cart service.
+    pub(super) cart: Door,
+    /// The store.
+    pub(super) store: Door,
+}
+
+/// The services at work; they end when this is dropped.
+pub(super) struct Open {
+    _tasks: JoinSet<()>,
+}
+
+impl Shop {
+    /// Binds the sockets, so that the sidecars can be told where to go.
+    ///
+    /// # Errors
+    /// No free port.
+    pub(super) async fn bind() -> io::Result<Self> {
+        Ok(Self {
+            frontend: Door::open().await?,
+            cart: Door::open().await?,
+            store: Door::open().await?,
+        })
+    }
+
+    /// One service's door.
+    pub(super) fn door(&self, workload: Workload) -> &Door {
+        match workload {
+            Workload::Frontend => &self.frontend,
+            Workload::Cart => &self.cart,
+            Workload::Store => &self.store,
+        }
+    }
+
+    /// Opens the shop: the front end calls the cart service at `cart`, the cart service the
+    /// store at `store`.
+    pub(super) fn open(self, cart: SocketAddr, store: SocketAddr) -> Open {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(frontend::serve(self.frontend.listener, self.frontend.recorder, cart));
+        tasks.spawn(cart::serve(self.cart.listener, self.cart.recorder, store));
+        tasks.spawn(store::serve(self.store.listener, self.store.recorder));
+        Open { _tasks: tasks }
+    }
+}

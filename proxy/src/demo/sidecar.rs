@@ -1,0 +1,166 @@
+//! A sidecar: this same program, run again as `weir run --forward …`.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use weir_policy::decide::Mode;
+
+use super::shop::http::Client;
+use super::shop::{Door, Workload};
+use super::workplace::Workplace;
+
+/// A sidecar that is not ready after this long will not be.
+const START: Duration = Duration::from_secs(10);
+/// A sidecar that has not ended by itself after this long is killed.
+const END: Duration = Duration::from_secs(3);
+/// Between two looks at a child.
+const STEP: Duration = Duration::from_millis(10);
+/// How often a sidecar is started again because somebody took its port.
+const TRIES: usize = 3;
+
+/// A running sidecar. It ends when this is dropped.
+pub(super) struct Sidecar {
+    /// Whose it is.
+    pub(super) workload: Workload,
+    /// Where it accepts.
+    pub(super) address: SocketAddr,
+    /// Where it serves /metrics.
+    pub(super) admin: SocketAddr,
+    /// Where `weir mode` reaches it, if the path is short enough for a socket.
+    pub(super) socket: Option<PathBuf>,
+    child: Child,
+}
+
+impl Sidecar {
+    /// Starts the sidecar of a service and waits until it is ready.
+    ///
+    /// # Errors
+    /// In words: it could not be started, or ended, or did not get ready; with what it said.
+    pub(super) async fn start(
+        workload: Workload,
+        service: &Door,
+        place: &Workplace,
+        mode: Mode,
+    ) -> Result<Self, String> {
+        let name = workload.name();
+        let mut said = String::new();
+        for _ in 0..TRIES {
+            let sidecar = Self::spawn(workload, service, place, mode);
+            let mut sidecar = sidecar.map_err(|error| format!("{name}'s sidecar: {error}"))?;
+            if sidecar.ready().await {
+                return Ok(sidecar);
+            }
+            drop(sidecar);
+            said = std::fs::read_to_string(place.program_log(workload)).unwrap_or_default();
+        }
+        Err(format!("{name}'s sidecar does not get ready. It says:\n{}", said.trim_end()))
+    }
+
+    fn spawn(
+        workload: Workload,
+        service: &Door,
+        place: &Workplace,
+        mode: Mode,
+    ) -> io::Result<Self> {
+        let [address, admin] = free_ports()?;
+        let policy = place.write_policy(workload, service.address)?;
+        // Made here, so that it can be read before the sidecar has written to it.
+        File::options().create(true).append(true).open(place.traffic_log(workload))?;
+        let socket = place.dir().join(format!("{}.sock", workload.name()));
+        let socket = Some(socket).filter(|path| path.as_os_str().len() < 100);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("run").arg(format!("--forward={address}={}", service.address));
+        command.arg("--policy").arg(policy);
+        command.args(["--mode", mode_word(mode)]);
+        command.arg("--traffic-log").arg(place.traffic_log(workload));
+        command.args(["--log-allowed", "all", "--workers", "1", "--grace", "2s"]);
+        command.arg(format!("--admin={admin}"));
+        if let Some(socket) = &socket {
+            command.arg("--socket").arg(socket);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(place.program_log(workload))?);
+        // A group of its own: Ctrl-C is for the demo, which then stops its sidecars in order.
+        command.process_group(0);
+        let child = command.spawn()?;
+        Ok(Self { workload, address, admin, socket, child })
+    }
+
+    /// Waits until the admin endpoint says so; false when the child has ended or time is up.
+    async fn ready(&mut self) -> bool {
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return false;
+            }
+            if let Ok(mut client) = Client::connect(self.admin, "localhost").await {
+                let answer = client.call("GET", "/ready", "");
+                if let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(1), answer).await
+                    && answer.status == 200
+                {
+                    return true;
+                }
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        false
+    }
+
+    /// Whether it is still there.
+    pub(super) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Asks it to end.
+    fn ask_to_end(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+/// The sidecars of the shop, told to end all at once and then awaited.
+pub(super) struct Sidecars(pub(super) Vec<Sidecar>);
+
+impl Drop for Sidecars {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Sidecar::ask_to_end);
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        if self.runs() {
+            self.ask_to_end();
+        }
+        let deadline = Instant::now() + END;
+        while self.runs() && Instant::now() < deadline {
+            std::thread::sleep(STEP);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two ports of 127.0.0.1 that are free now.
+fn free_ports() -> io::Result<[SocketAddr; 2]> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok([first.local_addr()?, second.local_addr()?])
+}
+
+/// The mode as the command line has it.
+pub(super) fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Learn => "learn",
+        Mode::Monitor => "monitor",
+        Mode::Enforce => "enforce",
+    }
+}

@@ -1,0 +1,51 @@
+//! What the demo says, and how: plain lines, coloured on a terminal unless `NO_COLOR` is set.
+
+use std::io::{IsTerminal, Write};
+
+/// Where the demo's lines go.
+pub(super) struct Transcript {
+    out: Box<dyn Write>,
+    colours: bool,
+}
+
+/// How a piece of a line looks.
+#[derive(Clone, Copy)]
+pub(super) enum Tone {
+    /// As it should be.
+    Good,
+    /// As it should not be.
+    Bad,
+    /// By the way.
+    Quiet,
+    /// A heading.
+    Strong,
+}
+
+impl Transcript {
+    /// To standard output.
+    pub(super) fn stdout() -> Self {
+        let out = std::io::stdout();
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colours: out.is_terminal() && !plain, out: Box::new(out) }
+    }
+
+    /// Writes a line. A reader that has gone away does not stop the demo.
+    pub(super) fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
+    }
+
+    /// `text` in a tone, for use in a line.
+    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+        if !self.colours {
+            return text.to_owned();
+        }
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Quiet => "2",
+            Tone::Strong => "1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
