@@ -117,12 +117,14 @@ pub struct Detector {
     /// The client's bytes that detection may still look at, PROXY header taken off.
     client_budget: usize,
     server_budget: usize,
+    inline: bool,
     found: Option<Detection>,
 }
 
 impl Detector {
-    /// A detector that looks at no more than `budget` bytes of each leg.
-    pub fn new(budget: usize) -> Self {
+    /// A detector that looks at no more than `budget` bytes of each leg. `inline`: Redis inline
+    /// commands are declared here, and need no confirmation by the server.
+    pub fn new(budget: usize, inline: bool) -> Self {
         Self {
             scan: client::Scan::default(),
             client: Client::Empty,
@@ -132,6 +134,7 @@ impl Detector {
             server_eof: false,
             client_budget: budget,
             server_budget: budget,
+            inline,
             found: None,
         }
     }
@@ -150,6 +153,7 @@ impl Detector {
         match self.scan.look(data) {
             Said::Nothing => self.client = Client::Empty,
             Said::More => self.client = Client::Partial,
+            Said::Line if self.inline => return self.found(Detection::Redis),
             Said::Line if bytes.passed => self.client = Client::Line,
             Said::Line => return self.unknown(Unknown::Unrecognised),
             Said::Proxy(header) => {

@@ -65,7 +65,7 @@ impl Reason {
 
 /// What [`header`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// It is none.
     Not,
     /// It may be one, or is one: more is needed.
@@ -76,8 +76,8 @@ pub(super) enum Found {
     Header(Header),
 }
 
-/// Looks for a header at the start of `data`.
-pub(super) fn header(data: &[u8]) -> Found {
+/// Looks for a header at the start of `data`, the client's first bytes.
+pub fn header(data: &[u8]) -> Found {
     let found = if data.starts_with(V1_START) {
         v1(data)
     } else if data.starts_with(V2_SIGNATURE) {

@@ -32,7 +32,7 @@ fn feed(
     passed: bool,
     mut cut: impl FnMut() -> usize,
 ) -> (Detection, Option<proxy::Header>) {
-    let mut detector = Detector::new(budget);
+    let mut detector = Detector::new(budget, false);
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
     let mut header = None;
     let mut last = Detection::More { server_first: false };
@@ -154,6 +154,14 @@ fn an_inline_command_needs_the_servers_confirmation() {
 fn held_text_that_is_no_request_is_unknown_at_once() {
     let held = feed(&[client(b"PING\r\n")], 1 << 15, false, || 1);
     assert_eq!(held.0, UNRECOGNISED);
+}
+
+#[test]
+fn a_declared_inline_command_is_redis() {
+    let mut detector = Detector::new(1 << 15, true);
+    let mut look = |data| detector.client(ClientBytes { data, eof: false, passed: false });
+    assert_eq!(look(b"PING"), MORE);
+    assert_eq!(look(b"PING\r"), Detection::Redis);
 }
 
 #[test]
