@@ -1,0 +1,67 @@
+//! What the kernel says of a running process: CPU time and resident memory.
+
+use std::fs;
+
+use crate::Error;
+
+/// CPU time in nanoseconds that the threads of process `pid` have had since they started: the first field of each thread's `schedstat`
+/// (Documentation/scheduler/sched-stats.rst). Unlike a share of wall time it does not count what other programs took.
+///
+/// # Errors
+/// If the process is gone, or the kernel keeps no such statistics.
+pub fn cpu_nanos(pid: u32) -> Result<u64, Error> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut total = 0;
+    for task in fs::read_dir(&tasks).map_err(Error::io(&tasks))? {
+        let path = task.map_err(Error::io(&tasks))?.path().join("schedstat");
+        // A thread that ends while we look took its time with it: a proxy that is measured keeps its threads.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        total += first_number(&text)
+            .ok_or_else(|| Error::Program(format!("{}: not a number: {text:?}", path.display())))?;
+    }
+    Ok(total)
+}
+
+/// Resident memory of process `pid` in KiB (`VmRSS`, proc_pid_status(5)).
+///
+/// # Errors
+/// If the process is gone.
+pub fn resident_kib(pid: u32) -> Result<u64, Error> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    status
+        .lines()
+        .find_map(|line| first_number(line.strip_prefix("VmRSS:")?))
+        .ok_or_else(|| Error::Program(format!("{path}: no VmRSS; the process has ended")))
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_process_has_memory_and_gains_time() {
+        let mut busy = std::process::Command::new("sh");
+        let mut child = busy.args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(100));
+        pause();
+        let before = cpu_nanos(child.id()).unwrap();
+        let resident = resident_kib(child.id()).unwrap();
+        pause();
+        let after = cpu_nanos(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(after > before, "{before} to {after}");
+        assert!(resident > 100);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(cpu_nanos(u32::MAX).is_err());
+        assert!(resident_kib(u32::MAX).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! The four kinds of traffic, with how much of each makes a run.
+
+use std::sync::Arc;
+
+use crate::answer::Expected;
+
+/// The path of the small file: what a policy template with an integer matches.
+pub const SMALL_PATH: &str = "/carts/7";
+/// The path of the large file.
+pub const LARGE_PATH: &str = "/downloads/image";
+/// The key that Redis is asked for.
+pub const KEY: &str = "cart:7";
+
+const SMALL: usize = 1024;
+const LARGE: usize = 16 * 1024 * 1024;
+const VALUE: usize = 64;
+const PIPELINE: usize = 16;
+
+/// Which of a target's two fronts the traffic goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// HTTP/1.1, to nginx.
+    Http,
+    /// Redis, to redis-server.
+    Redis,
+}
+
+/// One kind of traffic.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// A short name, used in JSON.
+    pub key: &'static str,
+    /// What it is, for a person.
+    pub title: &'static str,
+    /// Where it goes.
+    pub front: Front,
+    /// Connections that are open at once, each with one exchange in flight.
+    pub connections: usize,
+    /// Exchanges in a run, over all connections.
+    pub exchanges: usize,
+    /// Requests in an exchange: more than one if they are pipelined.
+    pub requests_each: usize,
+    /// The bytes of an exchange's requests.
+    pub request: Arc<[u8]>,
+    /// The bytes that must come back.
+    pub expected: Arc<Expected>,
+}
+
+impl Workload {
+    /// All four, with `percent` of the full number of exchanges.
+    pub fn all(percent: usize) -> Vec<Self> {
+        let redis = |key, title, exchanges, requests_each| Self {
+            key,
+            title,
+            front: Front::Redis,
+            connections: 32,
+            exchanges,
+            requests_each,
+            request: redis_get().repeat(requests_each).into(),
+            expected: Arc::new(Expected::Exact(redis_reply().repeat(requests_each))),
+        };
+        let http = |key, title, connections, exchanges, path, body| Self {
+            key,
+            title,
+            front: Front::Http,
+            connections,
+            exchanges,
+            requests_each: 1,
+            request: http_get(path).into(),
+            expected: Arc::new(Expected::Http(body)),
+        };
+        let mut all = vec![
+            http(
+                "http",
+                "HTTP, 1 KiB answers, 32 connections",
+                32,
+                32_000,
+                SMALL_PATH,
+                small_file(),
+            ),
+            redis("redis", "Redis GET, 32 connections", 48_000, 1),
+            redis("redis_pipelined", "Redis GET, 16 pipelined, 32 connections", 12_000, PIPELINE),
+            http("bulk", "HTTP, 16 MiB downloads, 2 connections", 2, 64, LARGE_PATH, large_file()),
+        ];
+        for workload in &mut all {
+            workload.exchanges = (workload.exchanges * percent / 100).max(workload.connections);
+        }
+        all
+    }
+
+    /// Requests in a whole run.
+    pub fn requests(&self) -> usize {
+        self.exchanges * self.requests_each
+    }
+}
+
+/// What the origin serves at [`SMALL_PATH`].
+pub fn small_file() -> Vec<u8> {
+    pattern(SMALL)
+}
+
+/// What the origin serves at [`LARGE_PATH`].
+pub fn large_file() -> Vec<u8> {
+    pattern(LARGE)
+}
+
+/// What the origin holds at [`KEY`].
+pub fn value() -> Vec<u8> {
+    vec![b'v'; VALUE]
+}
+
+/// An HTTP request as a program's client library writes it.
+pub fn http_get(path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: cart.shop\r\nUser-Agent: side-by-side/1\r\nAccept: */*\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn redis_get() -> Vec<u8> {
+    format!("*2\r\n$3\r\nGET\r\n${}\r\n{KEY}\r\n", KEY.len()).into_bytes()
+}
+
+/// The command that puts [`value`] where [`KEY`] is.
+pub fn redis_set() -> Vec<u8> {
+    let value = value();
+    let mut command =
+        format!("*3\r\n$3\r\nSET\r\n${}\r\n{KEY}\r\n${}\r\n", KEY.len(), value.len()).into_bytes();
+    command.extend_from_slice(&value);
+    command.extend_from_slice(b"\r\n");
+    command
+}
+
+fn redis_reply() -> Vec<u8> {
+    let value = value();
+    [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat()
+}
+
+/// Bytes without a short period, so that a part out of place is noticed.
+fn pattern(length: usize) -> Vec<u8> {
+    let mut state: u32 = 0x9e37_79b9;
+    let mut bytes = Vec::with_capacity(length + 4);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_keeps_every_connection_busy() {
+        for workload in Workload::all(1) {
+            assert!(workload.exchanges >= workload.connections, "{}", workload.key);
+        }
+    }
+
+    #[test]
+    fn sixteen_commands_are_sixteen_replies() {
+        let all = Workload::all(100);
+        let pipelined = all.iter().find(|w| w.key == "redis_pipelined").unwrap();
+        assert_eq!(memchr::memmem::find_iter(&pipelined.request, "GET").count(), PIPELINE);
+        let Expected::Exact(replies) = &*pipelined.expected else { unreachable!() };
+        assert_eq!(memchr::memmem::find_iter(replies, "$64\r\n").count(), PIPELINE);
+    }
+}
