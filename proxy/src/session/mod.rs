@@ -10,6 +10,10 @@
 pub mod action;
 #[cfg_attr(not(test), expect(dead_code, reason = "the session that asks it comes next"))]
 mod detect;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::time::Instant;
 
