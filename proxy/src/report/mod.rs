@@ -5,11 +5,34 @@ use std::time::Instant;
 use weir_policy::decide::EntryRef;
 use weir_policy::op::{Operation, Protocol};
 
+mod clock;
+mod conn;
+mod id;
+mod json;
+mod local;
+mod mask;
+pub mod metrics;
+mod queue;
 pub mod reason;
+mod record;
+mod reporter;
+mod sink;
+mod summary;
 mod text;
+mod writer;
 
+pub use conn::ConnReport;
+pub use id::ConnId;
+pub use metrics::Metrics;
 pub use reason::Reason;
+pub use reporter::Reporter;
+pub use sink::OpenError;
 pub use text::Text;
+pub use writer::StartError;
+
+/// How each record begins: the version of its fields, which only grows when a field changes its
+/// meaning.
+const SCHEMA: &[u8] = b"{\"schema\":\"weir.dev/traffic/v1\",\"time\":\"";
 
 /// The verdict on an operation or connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,3 +147,6 @@ pub struct Outcome {
     /// By which entry.
     pub entry: Option<EntryRef>,
 }
+
+#[cfg(test)]
+mod tests;

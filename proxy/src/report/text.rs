@@ -1,6 +1,19 @@
 //! The texts of a record, rendered while the message is at hand.
 
-use weir_policy::decide::EntryRef;
+use weir_policy::decide::{EntryRef, Snapshot};
+use weir_policy::op::{HttpOp, Operation, RedisOp};
+
+use super::{Detail, json, mask};
+use crate::config::LogDetail;
+
+/// How much of a text from traffic a record holds, in bytes.
+const TEXT: usize = 1024;
+/// How much of a host or user name.
+const NAME: usize = 256;
+/// How many databases.
+const DATABASES: usize = 16;
+/// The length of a `traceparent` (W3C Trace Context §3.2.2.1).
+const TRACEPARENT: usize = 55;
 
 /// What the record of a transaction will say of its message: JSON members, kept from `begin`
 /// to `end`. Empty where the log will not have the record.
@@ -17,4 +30,184 @@ pub struct Text {
     decided: u16,
     /// The entry that `decided_by` names.
     entry: Option<EntryRef>,
+}
+
+impl Text {
+    /// `host` to `detail`, each with a leading comma.
+    pub(super) fn message(&self) -> &[u8] {
+        self.part(0, self.trace)
+    }
+
+    /// `traceparent`, with a leading comma.
+    pub(super) fn trace(&self) -> &[u8] {
+        self.part(self.trace, self.decided)
+    }
+
+    /// The value of `op` with its quotes; empty where there is none.
+    pub(super) fn op_value(&self) -> &[u8] {
+        self.part(self.op.0, self.op.1)
+    }
+
+    /// Appends `decided_by`, with a leading comma, for `entry`. An entry other than the one at
+    /// the beginning is described from `policy`.
+    pub(super) fn write_decided(
+        &self,
+        entry: Option<EntryRef>,
+        policy: &Snapshot,
+        out: &mut Vec<u8>,
+    ) {
+        match entry {
+            _ if entry == self.entry => {
+                out.extend_from_slice(self.bytes.get(usize::from(self.decided)..).unwrap_or(&[]));
+            }
+            Some(entry) => decided_by(policy, entry, out),
+            None => {}
+        }
+    }
+
+    fn part(&self, from: u16, to: u16) -> &[u8] {
+        self.bytes.get(usize::from(from)..usize::from(to)).unwrap_or(&[])
+    }
+
+    /// The memory, to be used again.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// A copy, for what lives long.
+    pub(super) fn copy(&self) -> Self {
+        Self { bytes: self.bytes.clone(), ..*self }
+    }
+}
+
+/// Renders one text.
+pub(super) struct Render<'a> {
+    text: Text,
+    scratch: &'a mut Vec<u8>,
+    detail: LogDetail,
+}
+
+impl<'a> Render<'a> {
+    /// Into `bytes`, which is empty; `scratch` is room for shapes.
+    pub(super) fn new(bytes: Vec<u8>, scratch: &'a mut Vec<u8>, detail: LogDetail) -> Self {
+        Self { text: Text { bytes, ..Text::default() }, scratch, detail }
+    }
+
+    /// `host` to `detail`.
+    pub(super) fn message(&mut self, operation: Option<&Operation<'_>>, detail: &Detail<'_>) {
+        match operation {
+            Some(Operation::Http(http)) => self.http(http, detail),
+            Some(Operation::Redis(redis)) => self.redis(redis, detail),
+            Some(Operation::Tls(tls)) => self.name("host", tls.sni),
+            Some(Operation::Connection) | None => {}
+        }
+    }
+
+    /// `traceparent` and `decided_by`.
+    pub(super) fn finish(
+        mut self,
+        trace: Option<&[u8]>,
+        entry: Option<EntryRef>,
+        policy: &Snapshot,
+    ) -> Text {
+        self.text.trace = offset(&self.text.bytes);
+        if let Some(trace) = trace.and_then(traceparent) {
+            self.member("traceparent", trace, TRACEPARENT);
+        }
+        self.text.decided = offset(&self.text.bytes);
+        self.text.entry = entry;
+        if let Some(entry) = entry {
+            decided_by(policy, entry, &mut self.text.bytes);
+        }
+        self.text
+    }
+
+    fn http(&mut self, http: &HttpOp<'_>, detail: &Detail<'_>) {
+        self.name("host", http.authority.map(without_userinfo));
+        self.name("user", detail.user);
+        self.op(|out| mask::http_shape(http, out));
+        let full = self.detail;
+        self.detail(|out| mask::target(http.path, detail.query, full, out));
+    }
+
+    fn redis(&mut self, redis: &RedisOp<'_>, detail: &Detail<'_>) {
+        if !redis.databases.is_empty() {
+            self.databases(redis.databases);
+        }
+        self.name("user", detail.user);
+        self.op(|out| mask::redis_shape(redis, out));
+        let full = self.detail;
+        self.detail(|out| mask::command(redis, full, TEXT, out));
+    }
+
+    fn databases(&mut self, databases: &[u32]) {
+        let (out, mut number) = (&mut self.text.bytes, itoa::Buffer::new());
+        out.extend_from_slice(b",\"database\":\"");
+        for (i, &database) in databases.iter().take(DATABASES).enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(number.format(database).as_bytes());
+        }
+        out.push(b'"');
+    }
+
+    fn op(&mut self, shape: impl FnOnce(&mut Vec<u8>)) {
+        self.scratch.clear();
+        shape(self.scratch);
+        self.text.bytes.extend_from_slice(b",\"op\":");
+        self.text.op.0 = offset(&self.text.bytes);
+        json::string(self.scratch, TEXT, &mut self.text.bytes);
+        self.text.op.1 = offset(&self.text.bytes);
+    }
+
+    fn detail(&mut self, detail: impl FnOnce(&mut Vec<u8>)) {
+        self.scratch.clear();
+        detail(self.scratch);
+        if !self.scratch.is_empty() {
+            member("detail", self.scratch, TEXT, &mut self.text.bytes);
+        }
+    }
+
+    fn name(&mut self, name: &str, value: Option<&[u8]>) {
+        if let Some(value) = value {
+            self.member(name, value, NAME);
+        }
+    }
+
+    fn member(&mut self, name: &str, value: &[u8], limit: usize) {
+        member(name, value, limit, &mut self.text.bytes);
+    }
+}
+
+fn member(name: &str, value: &[u8], limit: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    json::string(value, limit, out);
+}
+
+/// The texts together are far shorter than 64 KiB: their sources are cut, and a byte becomes six
+/// at most.
+fn offset(bytes: &[u8]) -> u16 {
+    u16::try_from(bytes.len()).unwrap_or(u16::MAX)
+}
+
+/// An authority without `user:password@`.
+fn without_userinfo(authority: &[u8]) -> &[u8] {
+    match memchr::memrchr(b'@', authority) {
+        Some(at) => &authority[at + 1..],
+        None => authority,
+    }
+}
+
+/// The part of the value that every version has.
+fn traceparent(value: &[u8]) -> Option<&[u8]> {
+    let value = value.get(..TRACEPARENT)?;
+    value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')).then_some(value)
+}
+
+fn decided_by(_policy: &Snapshot, entry: EntryRef, out: &mut Vec<u8>) {
+    // Until snapshots describe their entries, the entry's number.
+    member("decided_by", itoa::Buffer::new().format(entry.0).as_bytes(), TEXT, out);
 }

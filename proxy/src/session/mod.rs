@@ -12,8 +12,6 @@ pub mod action;
 mod detect;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
-pub(crate) mod testing;
 
 use std::time::Instant;
 

@@ -1,0 +1,299 @@
+//! One connection's reports.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use weir_policy::decide::{Mode, Snapshot};
+use weir_policy::op::{Endpoint, Operation, Protocol, Side};
+
+use super::id::ConnId;
+use super::local::{self, Local};
+use super::metrics::{Flow, side_word};
+use super::record::{self, Phase};
+use super::reporter::{Fate, Reporter};
+use super::summary::{self, Sum};
+use super::text::Render;
+use super::{Detail, Outcome, Report, Text, Transaction, json};
+use crate::session::Leg;
+
+/// How often something long-lived has a record.
+const PERIOD: Duration = Duration::from_secs(5 * 60);
+/// How many long-lived transactions of a connection are followed.
+const OPEN: usize = 16;
+
+/// Reports for one connection, whose addresses and id it knows.
+#[derive(Debug)]
+pub struct ConnReport {
+    reporter: Arc<Reporter>,
+    policy: Arc<Snapshot>,
+    id: ConnId,
+    side: Side,
+    port: u16,
+    mode: Mode,
+    /// `conn` to `peer`, rendered once.
+    members: Box<[u8]>,
+    seq: u64,
+    /// Received from client and server.
+    received: [u64; 2],
+    open: Vec<Open>,
+    /// The connection's own transaction, while it is judged as a whole.
+    connection: Option<Transaction>,
+}
+
+/// A long-lived transaction whose start was reported.
+#[derive(Debug)]
+struct Open {
+    start: Transaction,
+    /// What the connection had received by then.
+    received: [u64; 2],
+    due: Instant,
+    logged: bool,
+}
+
+impl ConnReport {
+    /// For a connection from `client` to `server`. `mode` is the one in force for it.
+    pub fn new(
+        reporter: Arc<Reporter>,
+        policy: Arc<Snapshot>,
+        endpoint: &Endpoint,
+        client: SocketAddr,
+        server: SocketAddr,
+        mode: Mode,
+    ) -> Self {
+        let id = reporter.next_id();
+        let mut members = Vec::with_capacity(192);
+        members.extend_from_slice(b",\"conn\":\"");
+        id.write(&mut members);
+        for (name, value) in [
+            ("\",\"side\":\"", side_word(endpoint.side)),
+            ("\",\"client\":\"", &client.to_string()),
+            ("\",\"server\":\"", &server.to_string()),
+            ("\",\"port\":", &endpoint.port.to_string()),
+            (",\"peer\":", ""),
+        ] {
+            members.extend_from_slice(name.as_bytes());
+            members.extend_from_slice(value.as_bytes());
+        }
+        json::string(endpoint.peer.to_string().as_bytes(), 64, &mut members);
+        Self {
+            reporter,
+            policy,
+            id,
+            side: endpoint.side,
+            port: endpoint.port,
+            mode,
+            members: members.into_boxed_slice(),
+            seq: 0,
+            received: [0; 2],
+            open: Vec::new(),
+            connection: None,
+        }
+    }
+
+    /// The connection's id.
+    pub fn conn_id(&self) -> ConnId {
+        self.id
+    }
+
+    /// Another policy is in force, or another mode.
+    pub fn governed_by(&mut self, policy: Arc<Snapshot>, mode: Mode) {
+        (self.policy, self.mode) = (policy, mode);
+    }
+
+    /// Bytes were read from a leg.
+    pub fn received(&mut self, leg: Leg, bytes: u64) {
+        self.received[leg as usize] += bytes;
+        self.reporter.metrics().bytes(leg, Flow::Received, bytes);
+    }
+
+    /// Bytes were written to a leg.
+    pub fn sent(&mut self, leg: Leg, bytes: u64) {
+        self.reporter.metrics().bytes(leg, Flow::Sent, bytes);
+    }
+
+    /// The connection as a whole has its verdict and goes on: a record now, every five minutes
+    /// and at its end. `operation` is [`Operation::Connection`] or the TLS handshake.
+    pub fn connection_started(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+    ) {
+        if self.connection.is_none() {
+            let transaction =
+                self.begin(now, protocol, Some(operation), &Detail::default(), outcome);
+            self.started(&transaction);
+            self.connection = Some(transaction);
+        }
+    }
+
+    /// What [`connection_started`](Self::connection_started) began has ended; `complete`: in
+    /// order. Else nothing happens.
+    pub fn connection_ended(&mut self, now: Instant, complete: bool) {
+        if let Some(mut transaction) = self.connection.take() {
+            transaction.complete = complete;
+            self.end(now, transaction);
+        }
+    }
+
+    /// The connection as a whole was refused, or ended before it had an operation: one record.
+    /// `started` is when it was accepted. Answers the record's number, for [`Report::id`].
+    pub fn connection_refused(
+        &mut self,
+        started: Instant,
+        now: Instant,
+        protocol: Protocol,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+    ) -> u64 {
+        let mut transaction =
+            self.begin(started, protocol, Some(operation), &Detail::default(), outcome);
+        [transaction.bytes_in, transaction.bytes_out] = self.received;
+        let seq = transaction.seq;
+        self.end(now, transaction);
+        seq
+    }
+
+    /// Writes the records that are due of what lives long. Answers when to call again.
+    pub fn periodic(&mut self, now: Instant) -> Option<Instant> {
+        for i in 0..self.open.len() {
+            if self.open[i].due <= now {
+                self.open[i].due = now + PERIOD;
+                let open = &self.open[i];
+                if open.logged {
+                    local::with(|local| self.line(local, &open.start, Phase::Open(now), open));
+                }
+            }
+        }
+        self.open.iter().map(|open| open.due).min()
+    }
+
+    fn line<'a>(
+        &self,
+        local: &mut Local,
+        transaction: &Transaction,
+        phase: Phase,
+        open: impl Into<Option<&'a Open>>,
+    ) {
+        let Some(queue) = self.reporter.queue() else { return };
+        let connection =
+            record::Connection { id: self.id, members: &self.members, mode: self.mode };
+        let bytes = self.bytes(transaction, open.into());
+        local.line(queue, |out, clock| {
+            record::write(&connection, transaction, bytes, phase, &self.policy, clock, out);
+        });
+    }
+
+    /// What the transaction moved. The session of a connection that became opaque does not see
+    /// all of it.
+    fn bytes(&self, transaction: &Transaction, open: Option<&Open>) -> [u64; 2] {
+        let mut bytes = [transaction.bytes_in, transaction.bytes_out];
+        if let Some(open) = open {
+            let start = [open.start.bytes_in, open.start.bytes_out];
+            for (i, bytes) in bytes.iter_mut().enumerate() {
+                *bytes = (*bytes).max(start[i] + (self.received[i] - open.received[i]));
+            }
+        }
+        bytes
+    }
+
+    fn count(&self, local: &mut Local, now: Instant, transaction: &Transaction) {
+        let Some(queue) = self.reporter.queue() else { return };
+        let sum = Sum {
+            count: 1,
+            bytes_in: transaction.bytes_in,
+            bytes_out: transaction.bytes_out,
+            duration_us: record::micros(now, transaction.started),
+        };
+        let (shapes, key) = local.shapes(queue);
+        let op = transaction.text.op_value();
+        summary::key(self.mode, self.side, self.port, transaction.protocol, op, key);
+        shapes.add(key, sum);
+    }
+}
+
+impl Report for ConnReport {
+    fn begin(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        operation: Option<&Operation<'_>>,
+        detail: &Detail<'_>,
+        outcome: Outcome,
+    ) -> Transaction {
+        self.seq += 1;
+        let text = match self.reporter.detail() {
+            None => Text::default(),
+            Some(full) => local::with(|local| {
+                let mut render = Render::new(local.take_text(), &mut local.scratch, full);
+                render.message(operation, detail);
+                render.finish(detail.traceparent, outcome.entry, &self.policy)
+            }),
+        };
+        Transaction {
+            seq: self.seq,
+            started: now,
+            protocol,
+            text,
+            verdict: outcome.verdict,
+            reason: outcome.reason,
+            entry: outcome.entry,
+            status: super::Status::None,
+            complete: false,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    fn started(&mut self, transaction: &Transaction) {
+        if self.open.len() >= OPEN || self.open.iter().any(|o| o.start.seq == transaction.seq) {
+            return;
+        }
+        let logged = local::with(|local| {
+            let logged = self.reporter.fate(transaction.verdict, local) == Fate::Line;
+            if logged {
+                self.line(local, transaction, Phase::Start, None);
+            }
+            logged
+        });
+        let text = if logged { transaction.text.copy() } else { Text::default() };
+        let start = Transaction { text, ..*transaction };
+        let due = transaction.started + PERIOD;
+        self.open.push(Open { start, received: self.received, due, logged });
+    }
+
+    fn end(&mut self, now: Instant, mut transaction: Transaction) {
+        let (protocol, verdict) = (transaction.protocol, transaction.verdict);
+        self.reporter.metrics().operation(protocol, verdict, transaction.reason);
+        let open = self.open.iter().position(|open| open.start.seq == transaction.seq);
+        let open = open.map(|index| self.open.swap_remove(index));
+        [transaction.bytes_in, transaction.bytes_out] = self.bytes(&transaction, open.as_ref());
+        local::with(|local| {
+            let fate = match &open {
+                Some(open) if open.logged => Fate::Line,
+                _ => self.reporter.fate(verdict, local),
+            };
+            match fate {
+                Fate::Line => self.line(local, &transaction, Phase::End(now), None),
+                Fate::Count => self.count(local, now, &transaction),
+                Fate::Nothing => {}
+            }
+            local.give_text(transaction.text.into_bytes());
+        });
+    }
+
+    fn id(&self, seq: u64, out: &mut Vec<u8>) {
+        record::id(self.id, seq, out);
+    }
+}
+
+impl Drop for ConnReport {
+    fn drop(&mut self) {
+        // A connection that ends without saying so still has its last record.
+        if self.connection.is_some() && !std::thread::panicking() {
+            self.connection_ended(Instant::now(), false);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What each worker thread keeps: the batch of lines on its way to the writer, and room to
+//! render in.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::clock::Clock;
+use super::queue::{Batch, Queue};
+use super::summary::Shapes;
+
+/// A batch goes to the writer when it is this long.
+const BATCH: usize = 32 << 10;
+/// How many spare texts a thread keeps, and how large.
+const SPARE_TEXTS: usize = 64;
+const SPARE_TEXT: usize = 2 << 10;
+/// How often a thread's counted shapes join the others'.
+const SHAPES: Duration = Duration::from_secs(1);
+
+/// One thread's share of reporting.
+#[derive(Default)]
+pub(super) struct Local {
+    queue: Option<Arc<Queue>>,
+    batch: Batch,
+    shapes: Shapes,
+    shapes_due: Option<Instant>,
+    /// For [`Reporter`](super::Reporter)s that sample: counts what could be logged.
+    pub(super) sampled: u32,
+    /// Points in time as texts.
+    pub(super) clock: Clock,
+    /// Room for a shape or key.
+    pub(super) scratch: Vec<u8>,
+    texts: Vec<Vec<u8>>,
+}
+
+thread_local! {
+    static LOCAL: RefCell<Local> = RefCell::default();
+}
+
+/// Calls `f` with this thread's share. Not to be called from within `f`.
+pub(super) fn with<R>(f: impl FnOnce(&mut Local) -> R) -> R {
+    LOCAL.with(|local| f(&mut local.borrow_mut()))
+}
+
+impl Local {
+    /// Room for a text.
+    pub(super) fn take_text(&mut self) -> Vec<u8> {
+        self.texts.pop().unwrap_or_default()
+    }
+
+    /// Takes the room back.
+    pub(super) fn give_text(&mut self, mut text: Vec<u8>) {
+        if self.texts.len() < SPARE_TEXTS && (1..=SPARE_TEXT).contains(&text.capacity()) {
+            text.clear();
+            self.texts.push(text);
+        }
+    }
+
+    /// Appends one line with what `write` writes.
+    pub(super) fn line(
+        &mut self,
+        queue: &Arc<Queue>,
+        write: impl FnOnce(&mut Vec<u8>, &mut Clock),
+    ) {
+        self.belong_to(queue);
+        write(&mut self.batch.lines, &mut self.clock);
+        self.batch.records += 1;
+        if self.batch.lines.len() >= BATCH {
+            self.send();
+        }
+    }
+
+    /// The counted shapes of this thread.
+    pub(super) fn shapes(&mut self, queue: &Arc<Queue>) -> (&mut Shapes, &mut Vec<u8>) {
+        self.belong_to(queue);
+        (&mut self.shapes, &mut self.scratch)
+    }
+
+    /// One thread may serve several reporters one after another.
+    fn belong_to(&mut self, queue: &Arc<Queue>) {
+        if self.queue.as_ref().is_none_or(|mine| !Arc::ptr_eq(mine, queue)) {
+            self.flush(true);
+            self.queue = Some(Arc::clone(queue));
+        }
+    }
+
+    /// Sends what there is to the writer: the batch, and the shapes if they are due or
+    /// `everything` is to go.
+    pub(super) fn flush(&mut self, everything: bool) {
+        self.clock.unwind();
+        self.send();
+        if self.shapes.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let due = *self.shapes_due.get_or_insert(now + SHAPES);
+        if let Some(queue) = &self.queue
+            && (everything || now >= due)
+        {
+            queue.merge(&mut self.shapes);
+            self.shapes_due = None;
+        }
+    }
+
+    fn send(&mut self) {
+        if let Some(queue) = &self.queue
+            && self.batch.records > 0
+        {
+            // Room for as much again, within bounds: a thread at rest keeps little.
+            let room = self.batch.lines.len().clamp(1 << 10, BATCH + (4 << 10));
+            let batch = std::mem::replace(
+                &mut self.batch,
+                Batch { lines: Vec::with_capacity(room), records: 0 },
+            );
+            queue.send(batch);
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.flush(true);
+    }
+}

@@ -1,0 +1,112 @@
+//! What all connections report to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Verdict;
+use super::id::{ConnId, Ids};
+use super::local::{self, Local};
+use super::metrics::Metrics;
+use super::queue::Queue;
+use super::writer::{StartError, Writer};
+use crate::config::{LogAllowed, LogDetail, Target};
+
+/// What becomes of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It has a line.
+    Line,
+    /// It is counted under its shape.
+    Count,
+    /// The log does not have it.
+    Nothing,
+}
+
+/// Gives connections their ids, and takes their records and numbers.
+#[derive(Debug)]
+pub struct Reporter {
+    ids: Ids,
+    metrics: Arc<Metrics>,
+    allowed: LogAllowed,
+    detail: LogDetail,
+    queue: Option<Arc<Queue>>,
+}
+
+impl Reporter {
+    /// Opens the traffic log, if there is to be one, and starts its thread.
+    ///
+    /// # Errors
+    /// The target cannot be written, with the reason.
+    pub fn new(
+        log: Option<Target>,
+        allowed: LogAllowed,
+        detail: LogDetail,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, StartError> {
+        let queue = match log {
+            None => None,
+            Some(target) => {
+                let (queue, receiver, shared) = Queue::new(Arc::clone(&metrics));
+                Writer::start(target, receiver, shared, allowed == LogAllowed::Summary)?;
+                Some(Arc::new(queue))
+            }
+        };
+        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue }))
+    }
+
+    /// Counters and gauges.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Sends this thread's batch to the writer. Every worker calls it every 50 ms, and before it
+    /// ends.
+    pub fn flush(&self) {
+        local::with(|local| local.flush(false));
+    }
+
+    /// Opens the log's file anew before the next write, as after a rotation.
+    pub fn reopen(&self) {
+        if let Some(queue) = &self.queue {
+            queue.reopen();
+        }
+    }
+
+    /// Flushes this thread, waits until the log is written, for `within` at most, and ends the
+    /// writer. The other workers have ended or flushed before. Answers whether all was written.
+    pub fn close(&self, within: Duration) -> bool {
+        local::with(|local| local.flush(true));
+        self.queue.as_ref().is_none_or(|queue| queue.close(within))
+    }
+
+    pub(super) fn next_id(&self) -> ConnId {
+        self.ids.next()
+    }
+
+    /// The queue to the log, if there is one.
+    pub(super) fn queue(&self) -> Option<&Arc<Queue>> {
+        self.queue.as_ref()
+    }
+
+    /// How much the texts of a transaction tell; none if there is no log. An answer or a body
+    /// can still turn an allowed transaction into a refused one, whose record must not lack its
+    /// texts: so all have them, whatever becomes of the allowed.
+    pub(super) fn detail(&self) -> Option<LogDetail> {
+        self.queue.as_ref().map(|_| self.detail)
+    }
+
+    /// What becomes of a record with this verdict.
+    pub(super) fn fate(&self, verdict: Verdict, local: &mut Local) -> Fate {
+        match (verdict, self.allowed) {
+            _ if self.queue.is_none() => Fate::Nothing,
+            (Verdict::WouldRefuse | Verdict::Refused | Verdict::Unread, _)
+            | (Verdict::Allowed, LogAllowed::All) => Fate::Line,
+            (Verdict::Allowed, LogAllowed::Off) => Fate::Nothing,
+            (Verdict::Allowed, LogAllowed::Summary) => Fate::Count,
+            (Verdict::Allowed, LogAllowed::Sample(n)) => {
+                local.sampled = (local.sampled + 1) % n;
+                if local.sampled == 0 { Fate::Line } else { Fate::Nothing }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What records say.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The fields in the order that docs/traffic-log.md promises.
+const ORDER: [&str; 27] = [
+    "schema",
+    "time",
+    "id",
+    "conn",
+    "side",
+    "client",
+    "server",
+    "port",
+    "peer",
+    "protocol",
+    "host",
+    "database",
+    "user",
+    "op",
+    "detail",
+    "complete",
+    "status",
+    "bytes_in",
+    "bytes_out",
+    "duration_us",
+    "traceparent",
+    "verdict",
+    "reason",
+    "decided_by",
+    "mode",
+    "phase",
+    "count",
+];
+
+fn in_order(line: &str) -> bool {
+    let mut last = 0;
+    ORDER.iter().all(|name| match line.find(&format!("\"{name}\":")) {
+        Some(at) if at < last => false,
+        Some(at) => {
+            last = at;
+            true
+        }
+        None => true,
+    })
+}
+
+#[test]
+fn a_record_has_everything_in_order() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let operation = Operation::Http(http("GET", "/carts"));
+    let detail = Detail {
+        query: Some(b"q=shoes&token"),
+        traceparent: Some(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        user: Some(b"ann"),
+    };
+    let now = Instant::now();
+    let mut transaction = conn.begin(now, Protocol::Http, Some(&operation), &detail, ALLOWED);
+    transaction.complete = true;
+    transaction.status = Status::Http(200);
+    (transaction.bytes_in, transaction.bytes_out) = (100, 200);
+    let mut id = Vec::new();
+    conn.id(transaction.seq, &mut id);
+    conn.end(now + Duration::from_micros(1500), transaction);
+    let path = log.path.clone();
+    let conn_id = conn.conn_id().to_string();
+    assert_eq!(String::from_utf8(id).unwrap(), format!("{conn_id}-1"));
+    assert!(log.reporter.close(Duration::from_secs(10)));
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(in_order(&text), "{text}");
+    let mut record: Value = serde_json::from_str(&text).unwrap();
+    let time = record["time"].take();
+    let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+    assert!(time.duration_since(jiff::Timestamp::now()).abs() < jiff::SignedDuration::from_secs(9));
+    let expected = serde_json::json!({
+        "schema": "weir.dev/traffic/v1", "time": null, "id": format!("{conn_id}-1"),
+        "conn": conn_id, "side": "inbound", "client": "10.0.0.7:40112",
+        "server": "10.0.0.9:8080", "port": 8080, "peer": "10.0.0.7", "protocol": "http",
+        "host": "cart.shop", "user": "ann", "op": "GET /carts",
+        "detail": "/carts?q={}&{}", "complete": true, "status": "200", "bytes_in": 100,
+        "bytes_out": 200, "duration_us": 1500,
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "verdict": "allowed", "reason": "entry", "decided_by": record["decided_by"],
+        "mode": "enforce",
+    });
+    assert_eq!(record, expected);
+}
+
+#[test]
+fn what_is_absent_is_left_out() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let outcome = Outcome { reason: Reason::Malformed("bare_lf"), ..REFUSED };
+    let now = Instant::now();
+    let transaction = conn.begin(now, Protocol::Http, None, &Detail::default(), outcome);
+    conn.end(now, transaction);
+    let record = &log.read()[0];
+    for name in ["host", "database", "user", "op", "detail", "status", "traceparent", "decided_by"]
+    {
+        assert!(record.get(name).is_none(), "{name}");
+    }
+    assert_eq!(record["reason"], "bare_lf");
+    assert_eq!(record["complete"], false);
+}
+
+#[test]
+fn redis_commands_name_database_and_keys() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let keys: [&[u8]; 2] = [b"cart:a", b"cart:b"];
+    let command = RedisOp {
+        databases: &[0, 3],
+        command: b"mget",
+        subcommand: None,
+        keys: Keys::Known(&keys),
+        channels: Keys::Known(&[] as &[&[u8]; 0]),
+        script: Script::None,
+    };
+    let operation = Operation::Redis(command);
+    let now = Instant::now();
+    let detail = Detail::default();
+    let mut transaction = conn.begin(now, Protocol::Redis, Some(&operation), &detail, ALLOWED);
+    transaction.status = Status::Error(*b"WRONGTYPE\0\0\0\0\0\0");
+    conn.end(now, transaction);
+    let record = &log.read()[0];
+    assert_eq!(record["database"], "0,3");
+    assert_eq!(record["op"], "MGET cart:a cart:b");
+    assert_eq!(record["status"], "WRONGTYPE");
+}
+
+#[test]
+fn user_and_password_of_an_authority_are_left_out() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let operation = HttpOp { authority: Some(b"ann:hunter2@cart.shop:80"), ..http("GET", "/") };
+    transact(&mut conn, operation, ALLOWED);
+    assert_eq!(log.read()[0]["host"], "cart.shop:80");
+}
+
+#[test]
+fn secrets_in_a_query_stay_out_of_a_full_log() {
+    let log = Log::with_detail(LogAllowed::All, LogDetail::Full);
+    let mut conn = log.conn();
+    let operation = Operation::Http(http("GET", "/login"));
+    let detail = Detail { query: Some(b"user=ann&Api-Key=abc&x"), ..Detail::default() };
+    let now = Instant::now();
+    let transaction = conn.begin(now, Protocol::Http, Some(&operation), &detail, ALLOWED);
+    conn.end(now, transaction);
+    assert_eq!(log.read()[0]["detail"], "/login?user=ann&Api-Key={}&x");
+}
+
+#[test]
+fn long_lived_transactions_have_a_start_and_an_end() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let start = Instant::now();
+    let operation = Operation::Tls(TlsOp { sni: Some(b"db.shop") });
+    let outcome =
+        Outcome { verdict: Verdict::Unread, reason: Reason::Unread("encrypted"), entry: None };
+    conn.connection_started(start, Protocol::Tls, &operation, outcome);
+    conn.received(crate::session::Leg::Client, 500);
+    conn.received(crate::session::Leg::Server, 900);
+    let next = conn.periodic(start + Duration::from_secs(299)).unwrap();
+    assert_eq!(next - start, Duration::from_secs(300));
+    let next = conn.periodic(next).unwrap();
+    assert_eq!(next - start, Duration::from_secs(600));
+    conn.received(crate::session::Leg::Client, 1);
+    conn.connection_ended(start + Duration::from_secs(301), true);
+    assert_eq!(conn.periodic(next), None);
+    drop(conn);
+    let metrics = log.reporter.metrics().render();
+    let records = log.read();
+    let picked: Vec<_> = records
+        .iter()
+        .map(|r| (r["phase"].as_str(), r["bytes_in"].as_u64(), r["bytes_out"].as_u64()))
+        .collect();
+    let expected = [
+        (Some("start"), Some(0), Some(0)),
+        (Some("open"), Some(500), Some(900)),
+        (None, Some(501), Some(900)),
+    ];
+    assert_eq!(picked, expected);
+    assert_eq!(records[0].get("duration_us"), None);
+    assert_eq!(records[2]["duration_us"], 301_000_000);
+    assert!(records.iter().all(|r| r["id"] == records[0]["id"] && r["host"] == "db.shop"));
+    assert!(metrics.contains("weir_unread_total{kind=\"encrypted\"} 1"), "{metrics}");
+}
+
+#[test]
+fn a_dropped_connection_still_has_its_last_record() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let now = Instant::now();
+    conn.connection_started(now, Protocol::Opaque, &Operation::Connection, ALLOWED);
+    drop(conn);
+    let records = log.read();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[1]["complete"], false);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_line_is_json(
+        texts in proptest::collection::vec(
+            (proptest::collection::vec(any::<u8>(), 0..40), proptest::option::of(
+                proptest::collection::vec(any::<u8>(), 0..2000))),
+            1..20,
+        ),
+    ) {
+        let log = Log::new(LogAllowed::All);
+        let mut conn = log.conn();
+        for (short, long) in &texts {
+            let long = long.as_deref();
+            let operation = HttpOp {
+                method: short,
+                authority: long,
+                path: long.unwrap_or(short),
+                upgrade: None,
+                override_header: None,
+            };
+            let detail = Detail { query: long, traceparent: long, user: Some(short) };
+            let now = Instant::now();
+            let operation = Operation::Http(operation);
+            let transaction = conn.begin(now, Protocol::Http, Some(&operation), &detail, ALLOWED);
+            conn.end(now, transaction);
+        }
+        let records = log.read();
+        prop_assert_eq!(records.len(), texts.len());
+        for (record, (short, _)) in records.iter().zip(&texts) {
+            prop_assert_eq!(record["user"].as_str().unwrap(), String::from_utf8_lossy(short));
+        }
+    }
+}
