@@ -1,0 +1,37 @@
+# What one does with this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+FUZZ_SECONDS ?= 10
+export FUZZ_SECONDS
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench fuzz fmt lint
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the program, as it ships: target/release/weir
+	cargo build --release --locked --package weir
+
+demo: ## a little shop on this machine, guarded, attacked, and what came of it
+	cargo run --release --locked --package weir -- demo
+
+test: ## everything that CI checks, with the seconds of each stage
+	.ci/test
+
+bench: ## micro-benchmarks, then Weir beside HAProxy and a direct connection
+	cargo bench --locked --package weir-benches
+	cargo build --release --locked --package weir --package weir-benches
+	target/release/side-by-side
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (10)
+	.ci/fuzz
+
+fmt: ## format the code
+	cargo fmt --all
+	cargo fmt --manifest-path proxy/fuzz/Cargo.toml
+
+lint: ## what clippy and the licence check say
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path proxy/fuzz/Cargo.toml -- -D warnings
+	.ci/deny
