@@ -1,10 +1,23 @@
 //! The Weir sidecar: intercept, relay, inspect, decide, report.
 
+mod accept;
+mod budget;
 pub mod config;
+mod conn;
+mod control;
 pub mod demo;
+mod drain;
 pub mod inspect;
 pub mod limits;
+mod live;
+mod net;
+mod policies;
 pub mod program_log;
+mod registry;
+mod relay;
 pub mod reload;
 pub mod report;
+pub mod run;
 pub mod session;
+mod shared;
+mod worker;

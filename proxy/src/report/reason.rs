@@ -23,6 +23,8 @@ pub enum Reason {
     Unread(&'static str),
     /// A clock ran out; the limit's name.
     Timeout(&'static str),
+    /// The server could not be reached.
+    Dial(&'static str),
 }
 
 impl Reason {
@@ -37,7 +39,8 @@ impl Reason {
             | Self::Limit(label)
             | Self::Protocol(label)
             | Self::Unread(label)
-            | Self::Timeout(label) => label,
+            | Self::Timeout(label)
+            | Self::Dial(label) => label,
         }
     }
 
@@ -53,6 +56,7 @@ impl Reason {
             Self::Protocol(_) => Kind::Protocol,
             Self::Unread(_) => Kind::Unread,
             Self::Timeout(_) => Kind::Timeout,
+            Self::Dial(_) => Kind::Dial,
         }
     }
 }
@@ -79,11 +83,13 @@ pub enum Kind {
     Unread,
     /// [`Reason::Timeout`].
     Timeout,
+    /// [`Reason::Dial`].
+    Dial,
 }
 
 impl Kind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Entry,
         Self::Ungoverned,
         Self::Policy,
@@ -93,6 +99,7 @@ impl Kind {
         Self::Protocol,
         Self::Unread,
         Self::Timeout,
+        Self::Dial,
     ];
 
     /// The word in metrics.
@@ -107,6 +114,7 @@ impl Kind {
             Self::Protocol => "protocol",
             Self::Unread => "unread",
             Self::Timeout => "timeout",
+            Self::Dial => "dial",
         }
     }
 }

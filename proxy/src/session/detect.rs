@@ -62,6 +62,15 @@ impl Detected {
         }
     }
 
+    /// A protocol that has a name and no parser in this build.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        match self {
+            Detected::Http2 => true,
+            Detected::ServerFirst(greeting) => greeting.is_known(),
+            _ => false,
+        }
+    }
+
     /// Whether these settings refuse the connection because it would pass unread.
     pub(crate) fn is_refused_by(&self, unread: Unread) -> bool {
         match self {

@@ -8,21 +8,28 @@
 //! cut: a session handed one byte at a time says the same as one handed the whole.
 
 pub mod action;
-#[cfg_attr(not(test), expect(dead_code, reason = "the session that asks it comes next"))]
 mod detect;
+mod http1;
+mod passing;
+mod redis;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::time::Instant;
 
+use weir_parsers::redis::Table;
 use weir_policy::decide::{Admission, Snapshot};
-use weir_policy::op::Endpoint;
+use weir_policy::op::{Endpoint, Protocol};
 
 pub use action::{Action, Actions, Input, Leg};
 
 use crate::inspect::Inspector;
 use crate::limits::Limits;
 use crate::report::Report;
+use detect::{Detect, Detected};
+use http1::Http1;
+use passing::{Kind, Passing};
+use redis::Redis;
 
 /// What a session may look at, and say, while it handles one input.
 pub struct Cx<'a> {
@@ -48,4 +55,166 @@ pub struct Cx<'a> {
     pub goodbye: bool,
     /// Bytes read so far, of the client's leg and of the server's, this input included.
     pub totals: [u64; 2],
+}
+
+/// What a session needs to know before the first byte.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The Redis commands and where their keys are.
+    pub redis_table: &'static Table,
+    /// Inline Redis commands need no confirmation by the server.
+    pub redis_inline: bool,
+    /// Random, for this connection alone: what a refused Redis command is replaced by.
+    pub nonce: u64,
+}
+
+/// A connection whose protocol is looked for.
+#[derive(Debug)]
+struct Detecting {
+    detect: Detect,
+    /// When its first byte came that is not yet certain.
+    since: Option<Instant>,
+}
+
+/// The protocol state of one connection.
+pub struct Session {
+    state: State,
+    options: Options,
+}
+
+enum State {
+    /// Not enough bytes have come to say what is spoken.
+    Detect(Detecting),
+    Http1(Http1),
+    Redis(Redis),
+    /// Decided once, and not read since.
+    Passing(Passing),
+    /// Over: every further byte is held.
+    Done,
+}
+
+impl Session {
+    /// A session for a connection with this admission. A rule's protocol is a requirement:
+    /// detection runs only where there is none, and for the server name of TLS.
+    pub fn new(admission: &Admission, options: Options) -> Self {
+        let state = match admission.protocol {
+            Some(Protocol::Http) => State::Http1(Http1::new()),
+            Some(Protocol::Redis) => State::Redis(Redis::new(&options, true)),
+            Some(Protocol::Opaque) => State::Passing(Passing::new(Kind::Opaque)),
+            Some(Protocol::Tls) | None => {
+                State::Detect(Detecting { detect: Detect::new(options.redis_inline), since: None })
+            }
+        };
+        Self { state, options }
+    }
+
+    /// A session that asks for nothing any more.
+    pub fn end(&mut self) {
+        self.state = State::Done;
+    }
+
+    /// Reads what it can of `input`, and says what is to happen.
+    pub fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
+        match &mut self.state {
+            State::Http1(http) => http.input(input, cx, out),
+            State::Redis(redis) => redis.input(input, cx, out),
+            State::Detect(_) => self.detect(input, cx, out),
+            State::Passing(passing) => passing.decide(cx, out),
+            State::Done => {}
+        }
+    }
+
+    /// The time asked for with [`Action::Wake`] has come.
+    pub fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        match &mut self.state {
+            State::Http1(http) => http.wake(cx, out),
+            State::Redis(redis) => redis.wake(cx, out),
+            State::Detect(_) => self.pass(Kind::Slow, cx, out),
+            State::Passing(_) | State::Done => {}
+        }
+    }
+
+    /// Whether a connection that has become opaque may live on under the policy in force.
+    pub fn stands(&self, cx: &Cx<'_>) -> bool {
+        match &self.state {
+            State::Passing(passing) => passing.stands(cx),
+            // An upgrade or a replication was one operation: its client asks again.
+            State::Http1(_) | State::Redis(_) | State::Done => false,
+            State::Detect(_) => true,
+        }
+    }
+
+    /// The connection has ended; `complete`: in order. What is under way is reported as it is.
+    pub fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Http1(http) => http.closed(cx),
+            State::Redis(redis) => redis.closed(cx),
+            State::Passing(passing) => passing.closed(complete, cx),
+            State::Detect(_) | State::Done => {}
+        }
+    }
+
+    /// Looks for the protocol, and hands over to its parser once it is certain.
+    fn detect(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
+        let State::Detect(detecting) = &mut self.state else {
+            return;
+        };
+        let unread = cx.admission.unread;
+        let settings =
+            detect::Settings { judge: cx.judge, unread, budget: cx.limits.detection_bytes };
+        let look = detecting.detect.look(&input, settings);
+        out.forward(look.pass);
+        let Some(found) = look.found else {
+            // The clock runs from the first byte of what is not certain; nobody waits for it
+            // while nobody has spoken.
+            if detecting.since.is_none() && input.data.len() > look.pass {
+                detecting.since = Some(cx.now);
+                out.push(Action::Wake(Some(cx.now + cx.limits.slow_head)));
+            }
+            return;
+        };
+        if detecting.since.is_some() {
+            out.push(Action::Wake(None));
+        }
+        let wrong = cx.admission.protocol.is_some();
+        let kind = match found {
+            Detected::Tls(hello) => Kind::Tls(hello.server_name),
+            Detected::Malformed(label) => Kind::Malformed(label),
+            Detected::Silent => return,
+            found if wrong => Kind::Wrong(found.label()),
+            Detected::Http1 => {
+                return self.read(State::Http1(Http1::new()), input, look.pass, cx, out);
+            }
+            Detected::Redis => {
+                let redis = Redis::new(&self.options, self.options.redis_inline);
+                return self.read(State::Redis(redis), input, look.pass, cx, out);
+            }
+            found if found.is_unsupported() => Kind::Unsupported(found.label()),
+            found => Kind::Unknown(found.label()),
+        };
+        self.pass(kind, cx, out);
+    }
+
+    /// The connection is decided as such.
+    fn pass(&mut self, kind: Kind, cx: &mut Cx<'_>, out: &mut Actions) {
+        let mut passing = Passing::new(kind);
+        passing.decide(cx, out);
+        self.state = State::Passing(passing);
+    }
+
+    /// A parser takes over, from the held bytes of both legs on.
+    fn read(
+        &mut self,
+        state: State,
+        input: Input<'_>,
+        passed: usize,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) {
+        self.state = state;
+        let data = input.data.get(passed..).unwrap_or_default();
+        let sent = input.sent.saturating_sub(passed);
+        self.input(Input { data, sent, ..input }, cx, out);
+        out.push(Action::Resume(input.leg.other()));
+    }
 }

@@ -1,0 +1,102 @@
+//! Accepting: one task per listener, which pauses while the process has no room for more.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{info, warn};
+
+use crate::budget::Pressure;
+use crate::conn;
+use crate::shared::Shared;
+use crate::worker::Workers;
+
+/// How often a paused listener looks again, beside being told of each connection that ends.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections for `upstream` until the task is dropped.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+) {
+    let mut paused = None;
+    loop {
+        if let Some(pressure) = shared.budget.pressure() {
+            pause(&mut paused, pressure, &shared).await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                resume(&mut paused, &shared);
+                start(stream, client, upstream, &shared, &workers);
+            }
+            Err(error) => match cause(&error) {
+                Some(pressure) => pause(&mut paused, pressure, &shared).await,
+                // The peer went away while it waited: accept(2) says to go on.
+                None => tracing::debug!(%error, "a connection ended before it was accepted"),
+            },
+        }
+        if paused.is_some() && shared.budget.pressure().is_none() {
+            resume(&mut paused, &shared);
+        }
+    }
+}
+
+/// Hands an accepted socket to a worker.
+fn start(
+    stream: TcpStream,
+    client: SocketAddr,
+    upstream: SocketAddr,
+    shared: &Arc<Shared>,
+    workers: &Workers,
+) {
+    let guard = shared.budget.connection();
+    // The socket was accepted on this runtime and is relayed on another's.
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
+    let shared = shared.clone();
+    workers.spawn(async move {
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            conn::serve(stream, client, upstream, shared, guard).await;
+        }
+    });
+}
+
+/// Which shortage an error of accept(2) speaks of.
+fn cause(error: &io::Error) -> Option<Pressure> {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => Some(Pressure::Descriptors),
+        Some(Errno::NOBUFS | Errno::NOMEM) => Some(Pressure::Memory),
+        _ => None,
+    }
+}
+
+async fn pause(paused: &mut Option<Pressure>, pressure: Pressure, shared: &Shared) {
+    if *paused != Some(pressure) {
+        *paused = Some(pressure);
+        shared.metrics().accept_paused(pressure.label());
+        warn!(
+            cause = pressure.label(),
+            connections = shared.budget.connections(),
+            memory_used = shared.budget.used(),
+            "accepting pauses until there is room"
+        );
+    }
+    let _ = tokio::time::timeout(PAUSE, shared.budget.released()).await;
+}
+
+fn resume(paused: &mut Option<Pressure>, shared: &Shared) {
+    if let Some(pressure) = paused.take() {
+        info!(
+            cause = pressure.label(),
+            connections = shared.budget.connections(),
+            "accepting resumes"
+        );
+    }
+}

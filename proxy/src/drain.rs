@@ -1,0 +1,56 @@
+//! Ending: on SIGTERM Weir goes on until the application's connections are gone or the grace
+//! period is nearly over, then says goodbye in each protocol, then ends what is left.
+
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+use crate::registry::Notice;
+use crate::shared::Shared;
+
+/// How long before the end of the grace period connections are told goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How long connections that are ended may take to flush.
+const LAST: Duration = Duration::from_secs(1);
+
+/// How the process was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// SIGTERM: an orchestrator; the application may still be busy.
+    Orderly,
+    /// SIGINT: a person at a terminal, who does not want to wait.
+    Soon,
+}
+
+/// Waits until the connections have ended, in the ways above. Answers how many had to be cut.
+pub(crate) async fn drain(shared: &Shared, ask: Ask, grace: Duration) -> usize {
+    let begun = Instant::now();
+    info!(connections = shared.budget.connections(), ?grace, "draining");
+    if ask == Ask::Orderly {
+        gone(shared, begun + grace.saturating_sub(GOODBYE)).await;
+    }
+    shared.registry.tell_all(Notice::Goodbye);
+    let end = match ask {
+        Ask::Orderly => begun + grace,
+        Ask::Soon => Instant::now() + GOODBYE.min(grace),
+    };
+    gone(shared, end).await;
+    let left = shared.budget.connections();
+    if left > 0 {
+        shared.registry.tell_all(Notice::End);
+        gone(shared, Instant::now() + LAST).await;
+    }
+    left
+}
+
+/// Waits until no connection is left, or until `end`.
+async fn gone(shared: &Shared, end: Instant) {
+    while shared.budget.connections() > 0 {
+        let Some(left) = end.checked_duration_since(Instant::now()) else {
+            return;
+        };
+        // Woken by each connection that ends; the tick is for the one that ended just before.
+        let tick = left.min(Duration::from_millis(100));
+        let _ = tokio::time::timeout(tick, shared.budget.released()).await;
+    }
+}

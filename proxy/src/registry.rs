@@ -1,0 +1,98 @@
+//! The live connections, so that a reload, a drain or a memory shortage can reach each.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use atomic_waker::AtomicWaker;
+
+/// What a connection is told from outside. Bits, so that several can be pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Notice {
+    /// Policy, mode or limits changed: judge anew.
+    Changed = 1,
+    /// Weir is about to stop: end at the next message boundary.
+    Goodbye = 2,
+    /// The grace period is over.
+    End = 4,
+}
+
+/// The side of a connection that others can reach.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    notices: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Control {
+    /// Takes the pending notices. Costs one load where there are none.
+    pub(crate) fn take(&self) -> u8 {
+        if self.notices.load(Ordering::Relaxed) == 0 {
+            0
+        } else {
+            self.notices.swap(0, Ordering::Acquire)
+        }
+    }
+
+    /// Names the task that is to be woken by a notice.
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.notices.fetch_or(notice as u8, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// All live connections. Its lock is taken when a connection begins or ends, never on the way
+/// of the data.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    next: AtomicU64,
+    live: Mutex<HashMap<u64, Arc<Control>>>,
+}
+
+impl Registry {
+    /// Enters a connection for as long as the entry lives.
+    pub(crate) fn enter(self: &Arc<Self>) -> Entry {
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
+        let control = Arc::new(Control::default());
+        self.lock().insert(key, control.clone());
+        Entry { registry: self.clone(), key, control }
+    }
+
+    /// Tells every live connection.
+    pub(crate) fn tell_all(&self, notice: Notice) {
+        let controls: Vec<_> = self.lock().values().cloned().collect();
+        for control in controls {
+            control.tell(notice);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Control>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place among the live ones.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    registry: Arc<Registry>,
+    key: u64,
+    /// What others use to reach it.
+    pub(crate) control: Arc<Control>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut live = self.registry.lock();
+        live.remove(&self.key);
+        // After a burst the map's room goes back too.
+        if live.capacity() > 1024 && live.len() * 8 < live.capacity() {
+            let room = live.len() * 2;
+            live.shrink_to(room);
+        }
+    }
+}

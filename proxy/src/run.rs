@@ -1,0 +1,323 @@
+//! Running a sidecar: everything is started here, reloaded here, and ended here.
+
+use std::hash::RandomState;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+use weir_parsers::redis::Table;
+
+use crate::accept;
+use crate::budget::Budget;
+use crate::config::Settings;
+use crate::control::SidecarControl;
+use crate::drain::{self, Ask};
+use crate::inspect::InspectorFactory;
+use crate::live::{InForce, Live};
+use crate::net;
+use crate::policies;
+use crate::registry::{Notice, Registry};
+use crate::reload::Changes;
+use crate::report::{Metrics, Reporter};
+use crate::shared::Shared;
+use crate::worker::Workers;
+
+/// How often the budget looks at what the system allows now.
+const BUDGET_TICK: Duration = Duration::from_secs(1);
+
+/// How long the traffic log's last records may take.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// Why a sidecar did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A listener could not be made.
+    #[error("cannot listen at {address} for {what}: {source}")]
+    Listen {
+        /// What it was for: `--forward`, `--admin`.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The Unix socket could not be made.
+    #[error("cannot listen at {}: {source}", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The policy files cannot be used.
+    #[error("{0}")]
+    Policy(policies::Error),
+    /// The Redis command table cannot be used.
+    #[error("{}: {message}", path.display())]
+    RedisCommands {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        message: String,
+    },
+    /// The traffic log cannot be written.
+    #[error(transparent)]
+    TrafficLog(crate::report::StartError),
+    /// A thread, a runtime or a signal handler could not be made.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// What a program that embeds the sidecar adds to its settings.
+#[derive(Default)]
+pub struct Extras {
+    /// Inspectors that look at every connection, after the policy.
+    pub inspectors: Vec<Arc<dyn InspectorFactory>>,
+    /// Told the addresses of the forwards, in their order, once they accept.
+    pub ready: Option<Box<dyn FnOnce(&[SocketAddr]) + Send>>,
+    /// Ends the sidecar as SIGTERM does when it becomes true.
+    pub stop: Option<watch::Receiver<bool>>,
+}
+
+/// Runs a sidecar until SIGTERM or SIGINT and its drain are over.
+///
+/// # Errors
+/// When it cannot start. What goes wrong later is logged and survived.
+pub fn run(settings: Settings, extras: Extras) -> Result<(), Error> {
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Sidecar::start(settings, extras)?.serve().await })
+}
+
+/// A sidecar whose listeners are bound and whose files are read.
+struct Sidecar {
+    settings: Settings,
+    shared: Arc<Shared>,
+    control: Arc<SidecarControl>,
+    listeners: Vec<(tokio::net::TcpListener, SocketAddr)>,
+    admin: Option<tokio::net::TcpListener>,
+    signals: Signals,
+    stop: Option<watch::Receiver<bool>>,
+}
+
+impl Sidecar {
+    /// Everything that can fail for a user's reason happens here, before anything is served.
+    fn start(settings: Settings, extras: Extras) -> Result<Self, Error> {
+        let policy = policies::load(&settings.policies).map_err(Error::Policy)?;
+        let redis_table = redis_table(settings.redis_commands.as_deref())?;
+        let reporter = reporter(&settings)?;
+        let listeners = settings
+            .forwards
+            .iter()
+            .map(|forward| Ok((listen(forward.listen, "--forward")?, forward.upstream)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let admin = settings.admin.map(|at| listen(at, "--admin")).transpose()?;
+        let live = Live::new(InForce {
+            policy,
+            default_mode: settings.mode,
+            override_mode: None,
+            limits: settings.limits.clone(),
+            generation: 1,
+        });
+        let shared = Arc::new(Shared {
+            live,
+            budget: Arc::new(Budget::default()),
+            registry: Arc::new(Registry::default()),
+            reporter,
+            inspectors: extras.inspectors,
+            redis_table,
+            redis_inline: settings.redis_inline,
+            nonces: RandomState::new(),
+            connections: AtomicU64::new(0),
+        });
+        let bound: Vec<_> = listeners.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
+        for ((_, upstream), at) in listeners.iter().zip(&bound) {
+            info!(listen = %at, %upstream, "forwarding");
+        }
+        if let Some(ready) = extras.ready {
+            ready(&bound);
+        }
+        let control = Arc::new(SidecarControl::new(shared.clone(), settings.clone()));
+        let signals = Signals::new()?;
+        Ok(Self { settings, shared, control, listeners, admin, signals, stop: extras.stop })
+    }
+
+    async fn serve(mut self) -> Result<(), Error> {
+        set_budget(&self.shared.budget, &self.settings);
+        let workers =
+            Arc::new(Workers::start(self.settings.workers, self.shared.reporter.clone())?);
+        let mut tasks = JoinSet::new();
+        for (listener, upstream) in self.listeners.drain(..) {
+            tasks.spawn(accept::accept(listener, upstream, self.shared.clone(), workers.clone()));
+        }
+        self.control.set_ready(true);
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            mode = %self.settings.mode,
+            policies = self.settings.policies.len(),
+            workers = self.settings.workers,
+            "weir runs"
+        );
+        let ask = self.until_asked_to_end().await;
+        self.control.set_ready(false);
+        let grace = self.settings.grace;
+        let cut = tokio::select! {
+            cut = drain::drain(&self.shared, ask, grace) => cut,
+            // Whoever asks twice does not want to wait.
+            () = self.signals.again() => self.shared.budget.connections(),
+        };
+        tasks.shutdown().await;
+        info!(connections_cut = cut, "weir has ended");
+        // Relaying threads hand their last records over, then the log is written out.
+        if let Some(workers) = Arc::into_inner(workers) {
+            drop(workers);
+        }
+        if !self.shared.reporter.close(LAST_WRITE) {
+            warn!("the traffic log's last records were not written in time");
+        }
+        Ok(())
+    }
+
+    /// Handles reloads and the budget's clock until a signal says to end.
+    async fn until_asked_to_end(&mut self) -> Ask {
+        let mut tick = tokio::time::interval(BUDGET_TICK);
+        let mut changes = Changes::watch(self.settings.watched());
+        loop {
+            tokio::select! {
+                _ = tick.tick() => set_budget(&self.shared.budget, &self.settings),
+                _ = changes.next() => self.reload(&mut changes),
+                _ = self.signals.hangup.recv() => {
+                    self.shared.reporter.reopen();
+                    self.reload(&mut changes);
+                }
+                _ = self.signals.terminate.recv() => return Ask::Orderly,
+                _ = self.signals.interrupt.recv() => return Ask::Soon,
+                () = stopped(&mut self.stop) => return Ask::Orderly,
+            }
+        }
+    }
+
+    /// Reads settings and policies again. What cannot be read leaves everything as it was.
+    fn reload(&mut self, changes: &mut Changes) {
+        let loaded = self.settings.reload().map_err(|error| error.to_string()).and_then(|new| {
+            let policy = policies::load(&new.policies).map_err(|error| error.to_string())?;
+            Ok((new, policy))
+        });
+        match loaded {
+            Ok((new, policy)) => {
+                let restart = self.settings.needs_restart(&new);
+                if !restart.is_empty() {
+                    warn!(settings = ?restart, "changed settings that only a restart applies");
+                }
+                self.settings.apply(&new);
+                changes.rewatch(self.settings.watched());
+                set_budget(&self.shared.budget, &self.settings);
+                self.shared.live.update(|now| InForce {
+                    policy: policy.clone(),
+                    default_mode: new.mode,
+                    override_mode: now.override_mode,
+                    limits: new.limits.clone(),
+                    generation: 0,
+                });
+                self.control.reloaded(&self.settings);
+                self.shared.registry.tell_all(Notice::Changed);
+                self.shared.metrics().policy_reloaded(true, self.shared.live.load().generation);
+                info!(generation = self.shared.live.load().generation, "reloaded");
+            }
+            Err(message) => {
+                self.shared.metrics().policy_reloaded(false, self.shared.live.load().generation);
+                error!(error = %message, "not reloaded: what was in force stays in force");
+            }
+        }
+    }
+}
+
+/// The signals that a sidecar answers.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for a further signal to end.
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn stopped(stop: &mut Option<watch::Receiver<bool>>) {
+    let asked = match stop {
+        Some(stop) => stop.wait_for(|stop| *stop).await.is_ok(),
+        None => false,
+    };
+    if !asked {
+        // Nobody can ask, or can ask any more.
+        std::future::pending().await
+    }
+}
+
+fn listen(address: SocketAddr, what: &'static str) -> Result<tokio::net::TcpListener, Error> {
+    net::listen(address).and_then(net::register).map_err(|source| Error::Listen {
+        what,
+        address,
+        source,
+    })
+}
+
+/// The command table lives as long as the process, so that sessions need no count of it.
+fn redis_table(path: Option<&Path>) -> Result<&'static Table, Error> {
+    let Some(path) = path else {
+        return Ok(Table::builtin());
+    };
+    let error = |message: String| Error::RedisCommands { path: path.to_owned(), message };
+    let text = std::fs::read_to_string(path).map_err(|source| error(source.to_string()))?;
+    let table = Table::parse(&text).map_err(|source| error(source.to_string()))?;
+    Ok(Box::leak(Box::new(table)))
+}
+
+fn reporter(settings: &Settings) -> Result<Arc<Reporter>, Error> {
+    let log = settings.traffic_log.clone();
+    let metrics = Arc::new(Metrics::new());
+    Reporter::new(log, settings.log_allowed, settings.log_detail, metrics)
+        .map_err(Error::TrafficLog)
+}
+
+/// Sets the budget to what settings and system allow now: both can change while Weir runs.
+fn set_budget(budget: &Budget, settings: &Settings) {
+    let memory = settings
+        .memory_now()
+        .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let descriptors = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    budget.set(memory, descriptors, settings.max_connections.unwrap_or(usize::MAX));
+}
+
+/// A sidecar needs two descriptors for each connection: it takes what the hard limit gives.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit of open descriptors stays as it is");
+    }
+}

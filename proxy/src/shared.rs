@@ -1,0 +1,53 @@
+//! What every connection of a running sidecar shares.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use weir_parsers::redis::Table;
+
+use crate::budget::Budget;
+use crate::inspect::InspectorFactory;
+use crate::live::Live;
+use crate::registry::Registry;
+use crate::report::{Metrics, Reporter};
+use crate::session::Options;
+
+/// See the module's words.
+pub(crate) struct Shared {
+    /// Policy, mode and limits in force.
+    pub(crate) live: Live,
+    /// What the process may use.
+    pub(crate) budget: Arc<Budget>,
+    /// The live connections.
+    pub(crate) registry: Arc<Registry>,
+    /// The traffic log and the metrics.
+    pub(crate) reporter: Arc<Reporter>,
+    /// Inspectors besides the policy.
+    pub(crate) inspectors: Vec<Arc<dyn InspectorFactory>>,
+    /// The Redis commands and where their keys are.
+    pub(crate) redis_table: &'static Table,
+    /// Inline commands need no confirmation by the server.
+    pub(crate) redis_inline: bool,
+    /// The part of this process's nonces that nobody can guess.
+    pub(crate) nonces: RandomState,
+    /// The other part: each connection's number.
+    pub(crate) connections: AtomicU64,
+}
+
+impl Shared {
+    /// Counters and gauges.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.reporter.metrics()
+    }
+
+    /// What the session of a new connection needs to know.
+    pub(crate) fn session_options(&self) -> Options {
+        let count = self.connections.fetch_add(1, Relaxed);
+        Options {
+            redis_table: self.redis_table,
+            redis_inline: self.redis_inline,
+            nonce: self.nonces.hash_one(count),
+        }
+    }
+}
