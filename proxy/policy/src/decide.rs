@@ -1,6 +1,8 @@
 //! Decisions: what the policy in force says of a connection and of each operation on it.
 
-use crate::op::{Endpoint, Operation, Protocol};
+use crate::op::Protocol;
+
+pub use crate::compile::{Defaults, Described, Snapshot};
 
 /// How violations are treated. Ordered from lax to strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,16 +14,6 @@ pub enum Mode {
     Monitor,
     /// Refuse.
     Enforce,
-}
-
-impl std::fmt::Display for Mode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Mode::Learn => "learn",
-            Mode::Monitor => "monitor",
-            Mode::Enforce => "enforce",
-        })
-    }
 }
 
 /// How a refusal is told.
@@ -37,7 +29,7 @@ pub enum Refusal {
 }
 
 /// What to do with bytes that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unread {
     /// A protocol that detection does not know. True: refuse.
     pub refuse_unknown: bool,
@@ -103,7 +95,7 @@ pub struct Admission {
 }
 
 /// See [`Admission::verdict`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AdmissionVerdict {
     /// Some rule covers this peer and port.
     Governed,
@@ -113,39 +105,46 @@ pub enum AdmissionVerdict {
     NoRule,
 }
 
-/// The rules that apply to a connection: a handle that only its snapshot understands.
+/// The rules that apply to a connection: a handle into the snapshot that admitted it. Another
+/// snapshot takes it too, and looks the rules up anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleSet(pub u32);
+pub struct RuleSet {
+    pub(crate) generation: u32,
+    pub(crate) set: u32,
+}
 
-/// An immutable, compiled set of policies.
-#[derive(Debug, Default)]
-pub struct Snapshot {}
-
-impl Snapshot {
-    /// What the policy says of a connection to or from `endpoint`.
-    pub fn admit(&self, _endpoint: &Endpoint) -> Admission {
-        Admission {
-            mode: None,
-            protocol: None,
-            refusal: Refusal::Close,
-            unread: Unread {
-                refuse_unknown: true,
-                refuse_unsupported: true,
-                refuse_encrypted: true,
-                refuse_body_limit: false,
-            },
-            verdict: AdmissionVerdict::Ungoverned,
-            rules: RuleSet::default(),
+impl Default for Unread {
+    /// Refuses all but a body past its limit.
+    fn default() -> Self {
+        Self {
+            refuse_unknown: true,
+            refuse_unsupported: true,
+            refuse_encrypted: true,
+            refuse_body_limit: false,
         }
     }
+}
 
-    /// What the policy says of `operation` on a connection admitted under `rules`.
-    pub fn decide(
-        &self,
-        _rules: &RuleSet,
-        _endpoint: &Endpoint,
-        _operation: &Operation<'_>,
-    ) -> Decision {
-        Decision::Ungoverned
+impl Unread {
+    /// Refuses what either refuses.
+    pub(crate) fn strictest(self, other: Self) -> Self {
+        Self {
+            refuse_unknown: self.refuse_unknown || other.refuse_unknown,
+            refuse_unsupported: self.refuse_unsupported || other.refuse_unsupported,
+            refuse_encrypted: self.refuse_encrypted || other.refuse_encrypted,
+            refuse_body_limit: self.refuse_body_limit || other.refuse_body_limit,
+        }
+    }
+}
+
+impl Refusal {
+    /// The stricter of two: reset before close before answer.
+    pub(crate) fn strictest(self, other: Self) -> Self {
+        let strict = |r| match r {
+            Refusal::Answer => 0,
+            Refusal::Close => 1,
+            Refusal::Reset => 2,
+        };
+        if strict(other) > strict(self) { other } else { self }
     }
 }

@@ -1,7 +1,31 @@
 //! Operations, shapes, policies and decisions of Weir. No I/O, no clock.
 //!
 //! - [`op`]: operations, as sessions build them from parsed messages.
-//! - [`decide`]: compiled policies and what they say of connections and operations.
+//! - [`parse`]: policy files into [`TrafficPolicy`]; every error names file, line and column.
+//! - [`Snapshot`]: compiled policies; [`decide`] has the words in which it answers.
 
+pub mod class;
+mod compile;
+mod date;
 pub mod decide;
+pub mod entry;
+pub mod error;
+mod file;
+mod hash;
+mod host;
+mod model;
 pub mod op;
+pub mod path;
+mod pattern;
+mod peers;
+mod trie;
+mod words;
+
+pub use compile::{Defaults, Described, Snapshot};
+pub use date::{BadDate, Date};
+pub use error::{Error, Errors, Origin, Warning};
+pub use file::parse;
+pub use host::{BadHost, HostPattern};
+pub use model::{Addresses, Peer, Rule, TrafficPolicy};
+pub use pattern::{Rest, Separators, Sequence, Token};
+pub use words::UnknownWord;

@@ -1,0 +1,226 @@
+//! Policy files through the public API: what loads, what does not and why, what is decided.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers")]
+
+use std::net::IpAddr;
+
+use weir_policy::decide::{AdmissionVerdict, Decision, Mode, Refusal, RuleSet, Violation};
+use weir_policy::op::{Endpoint, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp};
+use weir_policy::{Addresses, Date, Defaults, Snapshot, parse};
+
+const SHOP: &str = r#"
+apiVersion: weir.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: cart, namespace: shop}
+spec:
+  selector: {matchLabels: {app: cart}}
+  mode: enforce
+  inbound:
+  - from: [{workload: frontend}, {cidr: 10.0.0.0/8}]
+    ports: [8080]
+    protocol: http
+    allow: ["GET /carts/{int}", "POST /carts/{int}/items", {op: "GET /live", upgrade: websocket}]
+  - from: [{any: true}]
+    ports: [9090]
+  outbound:
+  - to: [{host: redis.shop.svc}]
+    ports: [6379]
+    protocol: redis
+    databases: [0]
+    allow: ["GET cart:{int}", "SET cart:{int}", PING]
+    deny: ["CONFIG|*"]
+  refusal: close
+  unread: {unknownProtocol: refuse, bodyLimit: allow}
+"#;
+
+fn defaults() -> Defaults {
+    Defaults { mode: Mode::Monitor, today: Date::new(2026, 1, 31).unwrap() }
+}
+
+fn compile(text: &str) -> Snapshot {
+    let mut addresses = Addresses::default();
+    addresses.insert("redis.shop.svc", vec!["10.9.0.5".parse().unwrap()]);
+    let policies = parse("shop.yaml", text).unwrap_or_else(|e| panic!("{e}"));
+    Snapshot::compile(policies, &defaults(), &addresses).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn errors(text: &str) -> String {
+    match parse("p.yaml", text) {
+        Err(errors) => errors.to_string(),
+        Ok(policies) => match Snapshot::compile(policies, &defaults(), &Addresses::default()) {
+            Err(errors) => errors.to_string(),
+            Ok(_) => "it loads".to_owned(),
+        },
+    }
+}
+
+fn inbound(peer: &str, port: u16) -> Endpoint {
+    Endpoint { side: Side::Inbound, peer: peer.parse().unwrap(), port }
+}
+
+fn http<'a>(method: &'a str, path: &'a str) -> Operation<'a> {
+    Operation::Http(HttpOp {
+        method: method.as_bytes(),
+        authority: Some(b"cart.shop"),
+        path: path.as_bytes(),
+        upgrade: None,
+        override_header: None,
+    })
+}
+
+fn decide(snapshot: &Snapshot, endpoint: &Endpoint, operation: &Operation<'_>) -> String {
+    let admission = snapshot.admit(endpoint);
+    match snapshot.decide(&admission.rules, endpoint, operation) {
+        Decision::Allowed(entry) => format!("allowed {}", snapshot.describe(entry).unwrap()),
+        Decision::Ungoverned => "ungoverned".to_owned(),
+        Decision::Violation(violation, _) => violation.label().to_owned(),
+    }
+}
+
+#[test]
+fn the_policy_of_the_docs_decides() {
+    let shop = compile(SHOP);
+    let peer = inbound("10.0.0.7", 8080);
+    let admission = shop.admit(&peer);
+    assert_eq!(admission.mode, Some(Mode::Enforce));
+    assert_eq!(admission.protocol, Some(Protocol::Http));
+    assert_eq!(admission.refusal, Refusal::Close);
+    assert_eq!(admission.verdict, AdmissionVerdict::Governed);
+    assert_eq!(
+        decide(&shop, &peer, &http("GET", "/carts/7")),
+        "allowed shop/cart spec.inbound[0] \"GET /carts/{int}\""
+    );
+    assert_eq!(decide(&shop, &peer, &http("GET", "/carts/x")), "not_allowed");
+    assert_eq!(decide(&shop, &peer, &http("DELETE", "/carts/7")), "not_allowed");
+    assert_eq!(decide(&shop, &peer, &http("GET", "/carts/7/../8")), "ambiguous_path");
+    assert_eq!(decide(&shop, &inbound("192.0.2.1", 8080), &http("GET", "/carts/7")), "no_rule");
+    assert_eq!(decide(&shop, &inbound("10.0.0.7", 8081), &http("GET", "/carts/7")), "no_rule");
+    assert_eq!(
+        decide(&shop, &inbound("::ffff:10.0.0.7", 8080), &http("GET", "/carts/7")),
+        "allowed shop/cart spec.inbound[0] \"GET /carts/{int}\""
+    );
+    let any = inbound("2001:db8::1", 9090);
+    assert_eq!(shop.admit(&any).protocol, None);
+    assert_eq!(decide(&shop, &any, &Operation::Connection), "allowed shop/cart spec.inbound[1]");
+    assert_eq!(decide(&shop, &any, &http("GET", "/anything")), "allowed shop/cart spec.inbound[1]");
+}
+
+#[test]
+fn redis_by_the_address_that_a_name_resolves_to() {
+    let shop = compile(SHOP);
+    let endpoint =
+        |peer: &str| Endpoint { side: Side::Outbound, peer: peer.parse().unwrap(), port: 6379 };
+    let keys: [&[u8]; 1] = [b"cart:7"];
+    let none: [&[u8]; 0] = [];
+    let op = |database: &'static [u32]| {
+        Operation::Redis(RedisOp {
+            databases: database,
+            command: b"get",
+            subcommand: None,
+            keys: Keys::Known(&keys),
+            channels: Keys::Known(&none),
+            script: Script::None,
+        })
+    };
+    let there = endpoint("10.9.0.5");
+    assert!(decide(&shop, &there, &op(&[0])).starts_with("allowed"));
+    assert_eq!(decide(&shop, &there, &op(&[1])), "database_not_allowed");
+    assert_eq!(decide(&shop, &there, &op(&[0, 1])), "database_not_allowed");
+    assert_eq!(decide(&shop, &endpoint("10.9.0.6"), &op(&[0])), "no_rule");
+    assert_eq!(shop.hosts(), ["redis.shop.svc"]);
+
+    let mut moved = Addresses::default();
+    moved.insert("redis.shop.svc", vec!["10.9.0.6".parse::<IpAddr>().unwrap()]);
+    let old = shop.admit(&there).rules;
+    let shop = shop.with_addresses(&moved);
+    assert!(decide(&shop, &endpoint("10.9.0.6"), &op(&[0])).starts_with("allowed"));
+    // A handle of the snapshot before is looked up anew.
+    assert_eq!(shop.decide(&old, &there, &op(&[0])), Decision::Violation(Violation::NoRule, None));
+}
+
+#[test]
+fn nothing_governed_and_nothing_allowed() {
+    let nothing = Snapshot::default();
+    let peer = inbound("10.0.0.7", 80);
+    assert_eq!(nothing.admit(&peer).verdict, AdmissionVerdict::Ungoverned);
+    assert_eq!(
+        nothing.decide(&RuleSet::default(), &peer, &Operation::Connection),
+        Decision::Ungoverned
+    );
+    for empty in ["inbound: []", "inbound:", "inbound: ~"] {
+        let closed = compile(&format!(
+            "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: x}}\nspec:\n  {empty}\n"
+        ));
+        assert_eq!(closed.admit(&peer).verdict, AdmissionVerdict::NoRule, "{empty}");
+        assert_eq!(closed.admit(&peer).mode, Some(Mode::Monitor));
+        let out = Endpoint { side: Side::Outbound, ..peer };
+        assert_eq!(closed.admit(&out).verdict, AdmissionVerdict::Ungoverned, "{empty}");
+    }
+}
+
+fn rule(rule: &str) -> String {
+    format!(
+        "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: x}}\nspec:\n  inbound:\n  - {}\n",
+        rule.replace('\n', "\n    ")
+    )
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    let text = rule(
+        "from: [{any: true}]\nports: [0, 80]\nprotocol: http\nallow: [\"get /\", \"GET carts\", \"GET /a/{number}\", 'GET /a*']\nalow: []",
+    );
+    assert_eq!(
+        errors(&text),
+        "p.yaml:7:13: spec.inbound[0].ports[0]: found 0, expected a port from 1 to 65535, or a range such as \"8000-8099\"\n\
+         p.yaml:9:14: spec.inbound[0].allow[0]: found \"get\", expected \"GET\" (methods are case-sensitive)\n\
+         p.yaml:9:27: spec.inbound[0].allow[1]: found \"carts\", expected a path that begins with /\n\
+         p.yaml:9:43: spec.inbound[0].allow[2]: found {number}, expected {}, {int}, {uuid}, {hex}, {date}, {email} or {token}\n\
+         p.yaml:9:61: spec.inbound[0].allow[3]: found \"*\", expected {} for one segment, a final /* for more, or \\*\n\
+         p.yaml:10:5: spec.inbound[0].alow: found the field \"alow\", expected \"allow\""
+    );
+}
+
+#[test]
+fn what_a_later_build_enforces_is_refused() {
+    for protocol in ["grpc", "postgres", "mysql"] {
+        let text = rule(&format!("from: [{{any: true}}]\nports: [80]\nprotocol: {protocol}"));
+        let said = errors(&text);
+        assert!(said.contains("p.yaml:8:15"), "{said}");
+        assert!(said.contains("not supported by weir 0.1"), "{said}");
+    }
+    let text = SHOP.replace("  refusal: close", "  signatures: {sets: [builtin]}");
+    assert!(errors(&text).contains("not supported by weir 0.1"));
+    let text = rule("from: [{any: true}]\nports: [80]\nprotocol: redis\nusers: [x]");
+    assert!(errors(&text).contains("not supported by weir 0.1"));
+}
+
+#[test]
+fn different_protocols_on_one_port() {
+    let text = format!(
+        "{}  - from: [{{any: true}}]\n    ports: [\"8000-8100\"]\n    protocol: redis\n",
+        rule("from: [{any: true}]\nports: [8080]\nprotocol: http\nallow: [GET /]")
+    );
+    assert_eq!(
+        errors(&text),
+        "p.yaml:10:5: spec.inbound[1]: found protocol redis on port 8080, \
+         expected protocol http, as on the same port at p.yaml:6:5"
+    );
+}
+
+#[test]
+fn tls_by_name() {
+    let text = rule(
+        "from: [{any: true}]\nports: [443]\nprotocol: tls\nallow: [sni shop.example, \"sni *.shop.example\", sni none]\ndeny: [sni old.shop.example]",
+    );
+    let snapshot = compile(&text);
+    let peer = inbound("10.0.0.1", 443);
+    let sni = |name: Option<&'static str>| {
+        decide(&snapshot, &peer, &Operation::Tls(TlsOp { sni: name.map(str::as_bytes) }))
+    };
+    assert!(sni(Some("Shop.Example.")).starts_with("allowed"));
+    assert!(sni(Some("a.shop.example")).starts_with("allowed"));
+    assert!(sni(None).starts_with("allowed"));
+    assert_eq!(sni(Some("old.shop.example")), "denied");
+    assert_eq!(sni(Some("b.a.shop.example")), "not_allowed");
+}
