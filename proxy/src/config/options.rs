@@ -17,70 +17,70 @@ use crate::program_log::Filter;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {
     /// Accept at LISTEN and forward to UPSTREAM, as inbound to it; may be given again
-    #[arg(long, value_name = "LISTEN=UPSTREAM")]
+    #[arg(long, value_name = "LISTEN=UPSTREAM", help_heading = "Traffic")]
     pub forward: Vec<Forward>,
 
-    /// A policy to judge by; may be given again. Read again when it changes and on SIGHUP
-    #[arg(long, value_name = "FILE")]
-    pub policy: Vec<PathBuf>,
-
-    /// What to do where neither the policy nor `weir mode` says [default: learn]
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<Mode>,
-
-    /// Where to serve /metrics, /ready and /live, or `off` [default: 0.0.0.0:15902]
-    #[arg(long, value_name = "ADDR")]
-    pub admin: Option<Admin>,
-
-    /// The Unix socket for `weir mode`, mode 0600 [default: none with --forward]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-
-    /// Where the traffic log goes: a file, `-` for standard output, or `off` [default: -]
-    #[arg(long, value_name = "FILE")]
-    pub traffic_log: Option<TrafficLog>,
-
-    /// Which allowed transactions are logged: all, sample:N, summary or off [default: all]
-    #[arg(long, value_name = "WHICH")]
-    pub log_allowed: Option<LogAllowed>,
-
-    /// Whether the log masks values by their class or has them in full [default: masked]
-    #[arg(long, value_name = "HOW")]
-    pub log_detail: Option<LogDetail>,
-
-    /// A limit to change; may be given again. `weir limits` lists them
-    #[arg(long = "limit", value_name = "NAME=VALUE")]
-    #[serde(deserialize_with = "limits_map")]
-    pub limits: Vec<limits::Setting>,
-
-    /// How long connections have to end by themselves at shutdown [default: 30s]
-    #[arg(long, value_name = "DURATION")]
-    pub grace: Option<Span>,
-
-    /// Threads that carry traffic [default: the CPUs it may use, at most 4]
-    #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
-
-    /// Memory at which accepting pauses [default: 3/4 of the cgroup's limit]
-    #[arg(long, value_name = "SIZE")]
-    pub memory: Option<Size>,
-
-    /// Connections at which accepting pauses [default: no such number]
-    #[arg(long, value_name = "N")]
-    pub max_connections: Option<usize>,
-
     /// A Redis command table in place of the built-in one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Traffic")]
     pub redis_commands: Option<PathBuf>,
 
     /// Read Redis inline commands from the first byte, without the server confirming the protocol
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true")]
+          default_missing_value = "true", help_heading = "Traffic")]
     pub redis_inline: Option<bool>,
 
+    /// A policy to judge by; may be given again. Read again when it changes and on SIGHUP
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub policy: Vec<PathBuf>,
+
+    /// What to do where neither the policy nor `weir mode` says [default: learn]
+    #[arg(long, value_name = "MODE", help_heading = "Policy")]
+    pub mode: Option<Mode>,
+
+    /// Where the traffic log goes: a file, `-` for standard output, or `off` [default: -]
+    #[arg(long, value_name = "FILE", help_heading = "Traffic log")]
+    pub traffic_log: Option<TrafficLog>,
+
+    /// Which allowed transactions are logged: all, sample:N, summary or off [default: all]
+    #[arg(long, value_name = "WHICH", help_heading = "Traffic log")]
+    pub log_allowed: Option<LogAllowed>,
+
+    /// Whether the log masks values by their class or has them in full [default: masked]
+    #[arg(long, value_name = "HOW", help_heading = "Traffic log")]
+    pub log_detail: Option<LogDetail>,
+
+    /// Where to serve /metrics, /ready and /live, or `off` [default: 0.0.0.0:15902]
+    #[arg(long, value_name = "ADDR", help_heading = "Operation")]
+    pub admin: Option<Admin>,
+
+    /// The Unix socket for `weir mode`, mode 0600 [default: none with --forward]
+    #[arg(long, value_name = "PATH", help_heading = "Operation")]
+    pub socket: Option<PathBuf>,
+
     /// The program's own log: error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL", env = "WEIR_LOG")]
+    #[arg(long, value_name = "LEVEL", env = "WEIR_LOG", help_heading = "Operation")]
     pub log: Option<Filter>,
+
+    /// How long connections have to end by themselves at shutdown [default: 30s]
+    #[arg(long, value_name = "DURATION", help_heading = "Operation")]
+    pub grace: Option<Span>,
+
+    /// A limit to change; may be given again. `weir limits` lists them
+    #[arg(long = "limit", value_name = "NAME=VALUE", help_heading = "Bounds")]
+    #[serde(deserialize_with = "limits_map")]
+    pub limits: Vec<limits::Setting>,
+
+    /// Threads that carry traffic [default: the CPUs it may use, at most 4]
+    #[arg(long, value_name = "N", help_heading = "Bounds")]
+    pub workers: Option<usize>,
+
+    /// Memory at which accepting pauses [default: 3/4 of the cgroup's limit]
+    #[arg(long, value_name = "SIZE", help_heading = "Bounds")]
+    pub memory: Option<Size>,
+
+    /// Connections at which accepting pauses [default: no such number]
+    #[arg(long, value_name = "N", help_heading = "Bounds")]
+    pub max_connections: Option<usize>,
 }
 
 impl Options {

@@ -28,9 +28,9 @@ const PROCESS: &str = "
 
 | setting | default | when it is reached | metric |
 | --- | --- | --- | --- |
-| `--memory` | three quarters of the cgroup's limit | accepting pauses until connections end or buffers are given back | `weir_accept_paused_total{pressure=\"memory\"}` |
-| `--max-connections` | none | accepting pauses until a connection ends | `weir_accept_paused_total{pressure=\"connections\"}` |
-| open descriptors | the process's own limit (`ulimit -n`) | accepting pauses until a connection ends | `weir_accept_paused_total{pressure=\"descriptors\"}` |
+| `--memory` | three quarters of the cgroup's limit | accepting pauses until connections end or buffers are given back | `weir_accept_pauses_total{cause=\"memory\"}` |
+| `--max-connections` | none | accepting pauses until a connection ends | `weir_accept_pauses_total{cause=\"connections\"}` |
+| open descriptors | the process's own limit (`ulimit -n`) | accepting pauses until a connection ends | `weir_accept_pauses_total{cause=\"descriptors\"}` |
 | `--grace` | 30s | at shutdown, what is still open is closed 2 s before it is over | none |
 ";
 

@@ -1,0 +1,138 @@
+//! How a command fails: what is told, and the exit status.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use super::terminal;
+
+/// Wrong usage, or a bad file.
+const USAGE: u8 = 2;
+/// Anything else.
+const OTHER: u8 = 1;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: u8,
+    told: Told,
+}
+
+#[derive(Debug)]
+enum Told {
+    /// A message in this program's style.
+    Message { message: String, excerpt: Option<Excerpt>, hint: Option<String> },
+    /// What clap has rendered.
+    Rendered(String),
+}
+
+/// A line of a file, with the place in it that is meant.
+#[derive(Clone, Debug)]
+pub(super) struct Excerpt {
+    /// The line's number, from 1.
+    pub(super) line: u64,
+    /// The column in characters, from 1.
+    pub(super) column: u64,
+    /// The line's text.
+    pub(super) text: String,
+}
+
+impl Excerpt {
+    /// The line under its number, and a mark under the column.
+    pub(super) fn show(&self) -> String {
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        let before = self.text.chars().take(usize::try_from(self.column).map_or(0, |c| c - 1));
+        // Tabs stay tabs, so that the mark stands under its place however wide they are.
+        let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        format!(" {margin} |\n {number} | {}\n {margin} | {indent}^\n", self.text)
+    }
+}
+
+impl Failure {
+    /// Wrong usage or a bad file.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, message.into())
+    }
+
+    /// Anything else.
+    pub(super) fn other(message: impl Into<String>) -> Self {
+        Self::new(OTHER, message.into())
+    }
+
+    /// Wrong usage, as clap tells it.
+    pub(super) fn rendered(text: String) -> Self {
+        Self { status: USAGE, told: Told::Rendered(text) }
+    }
+
+    fn new(status: u8, message: String) -> Self {
+        Self { status, told: Told::Message { message, excerpt: None, hint: None } }
+    }
+
+    /// Shows the line of a file that is meant.
+    pub(super) fn excerpt(mut self, new: Excerpt) -> Self {
+        if let Told::Message { excerpt, .. } = &mut self.told {
+            *excerpt = Some(new);
+        }
+        self
+    }
+
+    /// Says what to do about it.
+    pub(super) fn hint(mut self, new: impl Into<String>) -> Self {
+        if let Told::Message { hint, .. } = &mut self.told {
+            *hint = Some(new.into());
+        }
+        self
+    }
+
+    /// Tells it on standard error and gives the exit status.
+    pub(super) fn tell(self) -> ExitCode {
+        let text = self.show(terminal::stderr_colours());
+        // If standard error is gone there is nobody to tell; the status remains.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        ExitCode::from(self.status)
+    }
+
+    fn show(&self, colours: bool) -> String {
+        match &self.told {
+            Told::Rendered(text) => text.clone(),
+            Told::Message { message, excerpt, hint } => {
+                let excerpt = excerpt.as_ref().map(Excerpt::show).unwrap_or_default();
+                let hint = hint.as_ref().map(|hint| format!("  hint: {hint}\n"));
+                let hint = hint.unwrap_or_default();
+                format!("{} {message}\n{excerpt}{hint}", label("error", colours))
+            }
+        }
+    }
+}
+
+/// What a message on standard error begins with: `weir: error:` or `weir: warning:`.
+pub(super) fn label(kind: &str, colours: bool) -> String {
+    match (colours, kind) {
+        (false, _) => format!("weir: {kind}:"),
+        (true, "error") => format!("weir: \x1b[1;31m{kind}:\x1b[0m"),
+        (true, _) => format!("weir: \x1b[1;33m{kind}:\x1b[0m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_message_place_and_hint() {
+        let text = "grace:\tsoon".to_owned();
+        let failure = Failure::usage("weir.yaml:12:8: bad")
+            .excerpt(Excerpt { line: 12, column: 8, text })
+            .hint("do this");
+        let expected = "weir: error: weir.yaml:12:8: bad\n    |\n 12 | grace:\tsoon\n    |       \t^\n  hint: do this\n";
+        assert_eq!(failure.show(false), expected);
+        assert_eq!(failure.status, 2);
+    }
+
+    #[test]
+    fn colours_only_where_asked_for() {
+        let failure = Failure::other("no");
+        assert_eq!(failure.show(false), "weir: error: no\n");
+        assert!(failure.show(true).contains("\x1b["));
+    }
+}

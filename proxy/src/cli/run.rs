@@ -1,0 +1,92 @@
+//! `weir run`: the sidecar.
+
+use std::io;
+use std::path::PathBuf;
+
+use weir::config::{self, Options, Source};
+use weir::program_log;
+use weir::run::{Error, Extras};
+
+use super::failure::{Excerpt, Failure};
+
+/// Run the sidecar: accept connections, forward them, read, judge and log what they say
+///
+/// Modes: `learn` and `monitor` pass every byte as it comes and read alongside; `enforce` holds
+/// each operation until it is judged, and refuses what the policy does not allow.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Watch what is said to a Redis server, one JSON line for each command:
+    weir run --forward 127.0.0.1:6380=127.0.0.1:6379
+
+  Log what enforcing a policy would refuse, and refuse nothing:
+    weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --policy cart.yaml --mode monitor
+
+  Settings from a file, with one of them changed:
+    weir run --config weir.yaml --mode enforce
+
+SIGHUP, or a change of a policy or the configuration, reads them again; a file with an error
+leaves what was in force. SIGTERM ends after the connections did, or after --grace.")]
+pub(super) struct Args {
+    /// Read settings from a file, under the names of these flags; a flag wins over the file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let source = Source { flags: args.options, file: args.config };
+    let settings = source.load().map_err(bad_settings)?;
+    let _log = program_log::start(&settings.log)
+        .map_err(|error| Failure::other(format!("cannot start the program's log: {error}")))?;
+    weir::run::run(settings, Extras::default()).map_err(ended)
+}
+
+fn bad_settings(error: config::Error) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        config::Error::NoForward => failure
+            .hint("say what to forward, as in `weir run --forward 127.0.0.1:6380=127.0.0.1:6379`"),
+        config::Error::File { line, column, source_line: text, .. } => {
+            failure.excerpt(Excerpt { line, column, text })
+        }
+        _ => failure,
+    }
+}
+
+fn ended(error: Error) -> Failure {
+    let message = error.to_string();
+    match error {
+        Error::Listen { what, source, .. } => match listen_hint(what, &source) {
+            Some(hint) => Failure::other(message).hint(hint),
+            None => Failure::other(message),
+        },
+        Error::Socket { .. } => Failure::other(message)
+            .hint("its directory must exist and be writable; --socket names another place"),
+        Error::Policy(_) => {
+            Failure::usage(message).hint("`weir policy check` shows the place in the file")
+        }
+        Error::RedisCommands { .. } => Failure::usage(message),
+        Error::TrafficLog(_) => Failure::other(message).hint(
+            "its directory must exist and be writable; --traffic-log names another file, or `off`",
+        ),
+        Error::Start(_) => Failure::other(message),
+    }
+}
+
+/// What to do when an address cannot be listened at.
+fn listen_hint(what: &str, error: &io::Error) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Some(format!(
+            "another program listens there (`ss -ltnp` names it): stop it, or choose another address with {what}"
+        )),
+        io::ErrorKind::AddrNotAvailable => {
+            Some(format!("the address is not this machine's: choose another with {what}"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some(format!("ports below 1024 need a privilege: choose another with {what}"))
+        }
+        _ => None,
+    }
+}

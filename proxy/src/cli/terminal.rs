@@ -1,0 +1,43 @@
+//! Standard output and error: colours for people, plain text for everything else.
+
+use std::io::{self, IsTerminal, Write as _};
+
+use clap::builder::StyledStr;
+
+use super::failure::Failure;
+
+/// Whether text on standard output may have colours.
+pub(super) fn stdout_colours() -> bool {
+    colours(&io::stdout())
+}
+
+/// Whether text on standard error may have colours.
+pub(super) fn stderr_colours() -> bool {
+    colours(&io::stderr())
+}
+
+/// On a terminal, unless `NO_COLOR` is set (https://no-color.org).
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Clap's text as standard output takes it.
+pub(super) fn stdout_text(text: &StyledStr) -> String {
+    if stdout_colours() { text.ansi().to_string() } else { text.to_string() }
+}
+
+/// Clap's text as standard error takes it.
+pub(super) fn stderr_text(text: &StyledStr) -> String {
+    if stderr_colours() { text.ansi().to_string() } else { text.to_string() }
+}
+
+/// Writes to standard output. A reader that has gone away (`weir … | head`) is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::other(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

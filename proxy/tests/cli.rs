@@ -1,0 +1,209 @@
+//! The program as its users meet it: what it says, where, and how it ends.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output};
+
+fn weir(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(args)
+        .env_remove("WEIR_LOG")
+        .output()
+        .expect("the program runs")
+}
+
+/// Exit status, standard output, standard error.
+fn told(args: &[&str]) -> (i32, String, String) {
+    let output = weir(args);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let (status, out, err) = told(&["--help"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.contains("Examples:") && out.contains("Exit status: 0 done"), "{out}");
+    let (status, out, _) = told(&["--version"]);
+    assert_eq!(status, 0);
+    assert!(out.starts_with("weir 0.1.0"), "{out}");
+}
+
+#[test]
+fn wrong_usage_is_told_on_standard_error_with_status_2() {
+    for (args, expected) in [
+        (&["--frobnicate"][..], "weir: error: unexpected argument '--frobnicate'"),
+        (&["limitz"], "a similar subcommand exists: 'limits'"),
+        (&["completion", "ksh"], "[possible values: bash"),
+    ] {
+        let (status, out, err) = told(args);
+        assert_eq!((status, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.starts_with("weir: error: ") && err.contains(expected), "{args:?}: {err}");
+    }
+    let (status, out, err) = told(&[]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(err.contains("Usage: weir <COMMAND>"), "{err}");
+}
+
+#[test]
+fn nothing_has_colours_that_is_not_for_a_terminal() {
+    for args in [&["--help"][..], &["--frobnicate"], &["limits"]] {
+        let output = weir(args);
+        assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{args:?}");
+    }
+}
+
+#[test]
+fn limits_are_listed_and_make_the_page() {
+    let (status, out, _) = told(&["limits"]);
+    assert_eq!(status, 0);
+    assert!(out.contains("head-bytes=64KiB"), "{out}");
+    let (status, out, _) = told(&["limits", "linger"]);
+    assert_eq!((status, out.lines().count()), (0, 3), "{out}");
+    let (status, _, err) = told(&["limits", "lingers"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("no limit `lingers`") && err.contains("hint: `weir limits`"), "{err}");
+    let (_, page, _) = told(&["limits", "--markdown"]);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+    assert_eq!(page, std::fs::read_to_string(path).unwrap());
+}
+
+#[test]
+fn completion_knows_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (status, out, _) = told(&["completion", shell]);
+        assert_eq!(status, 0);
+        assert!(out.contains("limits") && out.contains("completion"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["completion", "zsh"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// Runs `weir run` with a forward to nowhere and these arguments besides.
+fn run(args: &[&str]) -> (i32, String, String) {
+    told(&[&["run", "--forward", "127.0.0.1:0=127.0.0.1:9"], args].concat())
+}
+
+#[test]
+fn run_says_what_is_wrong_with_its_flags() {
+    for (args, expected) in [
+        (&["--limit", "head-bytes=1"][..], "limit `head-bytes`: `1` is outside 1KiB to 1MiB"),
+        (&["--limit", "heads=1"], "there is no limit `heads`"),
+        (&["--grace", "soon"], "`soon` is not a duration"),
+        (&["--memory", "lots"], "`lots` is not a size"),
+        (&["--mode", "strict"], "[possible values: learn, monitor, enforce]"),
+        (&["--log-allowed", "sample:0"], "`sample:100` logs one in a hundred"),
+        (&["--log", "loud"], "`loud` is not a level"),
+        (&["--forward", "localhost:1=127.0.0.1:2"], "`localhost:1` is not an IP address and port"),
+        (&["--workers", "0"], "weir: error: workers: must be from 1 to 64"),
+        (&["--config", "/nonexistent/weir.yaml"], "cannot read /nonexistent/weir.yaml"),
+    ] {
+        let (status, out, err) = run(args);
+        assert_eq!((status, out.as_str()), (2, ""), "{args:?}: {err}");
+        assert!(err.starts_with("weir: error: ") && err.contains(expected), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn without_a_forward_run_says_what_to_do() {
+    let (status, _, err) = told(&["run"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("not in this build") && err.contains("hint: "), "{err}");
+}
+
+#[test]
+fn an_error_in_the_configuration_shows_its_place() {
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), "mode: enforce\ngrace: soon\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let (status, _, err) = run(&["--config", path]);
+    assert_eq!(status, 2);
+    let expected = format!(
+        "weir: error: {path}:2:8: `soon` is not a duration: write a number and a unit, as in \
+         `500ms`, `5s` or `2m`\n   |\n 2 | grace: soon\n   |        ^\n"
+    );
+    assert_eq!(err, expected);
+}
+
+#[test]
+fn a_port_in_use_is_told_with_status_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    for (args, what) in [
+        (["--admin", "off", "--forward", &format!("{at}=127.0.0.1:9")], "--forward"),
+        (["--admin", &at.to_string(), "--traffic-log", "off"], "--admin"),
+    ] {
+        let (status, _, err) = run(&args);
+        assert_eq!(status, 1, "{err}");
+        let expected = format!("weir: error: cannot listen at {at} for {what}: ");
+        assert!(err.contains(&expected) && err.contains("hint: another program"), "{err}");
+    }
+}
+
+#[test]
+fn an_unwritable_traffic_log_is_told_with_status_1() {
+    let (status, _, err) = run(&["--admin", "off", "--traffic-log", "/nonexistent/t.log"]);
+    assert_eq!(status, 1, "{err}");
+    assert!(err.contains("/nonexistent/t.log") && err.contains("hint: "), "{err}");
+}
+
+/// Starts a sidecar, lets it say that it runs, ends it with SIGTERM.
+fn started(args: &[&str], log: Option<&str>) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["run", "--forward", "127.0.0.1:0=127.0.0.1:9", "--admin=off"]).args(args);
+    command.env_remove("WEIR_LOG").envs(log.map(|level| ("WEIR_LOG", level)));
+    let mut child = command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    while let Some(Ok(line)) = lines.next() {
+        said.push_str(&line);
+        said.push('\n');
+        if line.contains("weir runs") {
+            break;
+        }
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    said.extend(lines.map(|line| line.unwrap() + "\n"));
+    (child.wait().unwrap().code().unwrap(), said)
+}
+
+#[test]
+fn a_flag_wins_over_the_configuration() {
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), "mode: enforce\nworkers: 1\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let (status, said) = started(&["--config", path], None);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains(r#""mode":"enforce""#) && said.contains(r#""workers":1"#), "{said}");
+    let (_, said) = started(&["--config", path, "--mode", "monitor"], None);
+    assert!(said.contains(r#""mode":"monitor""#) && said.contains(r#""workers":1"#), "{said}");
+}
+
+#[test]
+fn the_programs_log_is_json_where_nobody_sits() {
+    let (status, said) = started(&["--log", "weir=debug,hyper=info"], None);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.lines().count() >= 2, "{said}");
+    for line in said.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(value["level"].is_string() && value["message"].is_string(), "{line}");
+    }
+    // Of a flag and the environment the flag wins.
+    let (_, said) = started(&["--log", "info"], Some("error"));
+    assert!(said.contains("weir runs"), "{said}");
+}
