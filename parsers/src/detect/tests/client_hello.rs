@@ -183,3 +183,14 @@ fn records_are_held_to_their_rules() {
     let mut scan = HelloScan::default();
     assert_eq!(scan.find(&[&whole[..], b"\x17\x03\x03"].concat()), Ok(Some(whole.len())));
 }
+
+#[test]
+fn a_real_hello_is_read() {
+    // What curl 8 over OpenSSL 3 sends for https://cart.shop.example/.
+    let records = include_bytes!("curl.hello");
+    assert_eq!(detect(&[client(records)]), Detection::Tls(records.len()));
+    let mut scratch = Vec::new();
+    let hello = client_hello(records, &mut scratch).unwrap();
+    assert_eq!(hello.server_name, Some(&b"cart.shop.example"[..]));
+    assert_eq!(hello.alpn.unwrap().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
+}
