@@ -1,6 +1,7 @@
 //! The Weir sidecar: intercept, relay, inspect, decide, report.
 
 mod accept;
+pub mod admin;
 mod budget;
 pub mod config;
 mod conn;

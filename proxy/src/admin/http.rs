@@ -1,0 +1,55 @@
+//! The admin endpoint: `/metrics`, `/ready` and `/live`, for anyone who reaches the pod.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::net::TcpListener;
+
+use super::Control;
+use super::serve::{Answer, accept_until, answer};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Serves on `listener` until `shutdown`, then finishes answers under way.
+pub async fn serve_admin(
+    listener: TcpListener,
+    control: Arc<dyn Control>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+    accept_until(shutdown, accept, |crowd, stream| {
+        let asked = Arc::clone(&control);
+        crowd.serve(stream, control.metrics(), move |request| {
+            let answer = route(&*asked, request.method(), request.uri().path());
+            async { answer }
+        });
+    })
+    .await;
+}
+
+fn route(control: &dyn Control, method: &Method, path: &str) -> Answer {
+    if !matches!(path, "/metrics" | "/ready" | "/live") {
+        return answer(StatusCode::NOT_FOUND, TEXT, "not found\n");
+    }
+    if method != Method::GET && method != Method::HEAD {
+        let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    match path {
+        "/metrics" => answer(StatusCode::OK, METRICS, control.metrics().render()),
+        "/ready" => health(control.ready(), "ready\n", "not ready\n"),
+        _ => health(control.live(), "live\n", "not live\n"),
+    }
+}
+
+fn health(well: bool, yes: &'static str, no: &'static str) -> Answer {
+    if well {
+        answer(StatusCode::OK, TEXT, yes)
+    } else {
+        answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, no)
+    }
+}
