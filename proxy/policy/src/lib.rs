@@ -18,6 +18,8 @@ pub mod op;
 pub mod path;
 mod pattern;
 mod peers;
+pub mod shape;
+pub mod text;
 mod trie;
 mod words;
 

@@ -85,7 +85,7 @@ pub(super) fn read(
 }
 
 /// Words with their offsets; `\` keeps a space in a word.
-fn words(text: &str) -> Vec<(usize, &str)> {
+pub(crate) fn words(text: &str) -> Vec<(usize, &str)> {
     let mut words = Vec::new();
     let mut start = None;
     let mut escaped = false;
