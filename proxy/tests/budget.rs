@@ -1,0 +1,110 @@
+//! The process's budget: many connections, then less room than they need.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use support::{Weir, connect};
+
+const CONNECTIONS: usize = 8000;
+
+/// A server that keeps every connection, and answers one byte on each with itself: no thread for
+/// each, as there are thousands.
+fn keeper() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let (kept, streams) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            if kept.send(stream).is_err() {
+                return;
+            }
+        }
+    });
+    (at, streams)
+}
+
+/// Passes a byte each way, so that the connection is known to be relayed.
+fn exchange(client: &mut TcpStream, server: &mut TcpStream) {
+    client.write_all(b"x").unwrap();
+    let mut byte = [0];
+    server.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    server.read_exact(&mut byte).unwrap();
+    server.write_all(&byte).unwrap();
+    client.read_exact(&mut byte).unwrap();
+}
+
+#[test]
+fn accepting_pauses_without_room_and_resumes_with_it() {
+    let own = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own }).unwrap();
+    let needed = 2 * CONNECTIONS as u64 + 512;
+    if own.maximum.is_some_and(|most| most < needed) {
+        support::skip(&format!("needs {needed} descriptors, the hard limit is {:?}", own.maximum));
+        return;
+    }
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), "memory: 1GiB\n").unwrap();
+    let (at, streams) = keeper();
+    let path = config.path().to_str().unwrap();
+    let weir = Weir::start_with("learn", "", &[at], &["--config", path]);
+    let rest = weir.resident();
+
+    let mut held = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        let mut client = connect(weir.at());
+        let mut server = streams.recv_timeout(support::PATIENCE).unwrap();
+        exchange(&mut client, &mut server);
+        held.push((client, server));
+    }
+    let each = (weir.resident() - rest) / CONNECTIONS as u64;
+    assert!(each < 8 << 10, "an idle connection takes {each} bytes");
+    assert_eq!(weir.metric("weir_accept_pauses_total"), 0.0);
+
+    // Fewer descriptors than are open: the next connection waits, the present ones go on.
+    let pid = Pid::from_raw(i32::try_from(weir.pid()).unwrap()).unwrap();
+    let limit = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(4000), maximum: own.maximum });
+    let before = limit.unwrap();
+    weir.until("limit seen", || {
+        let _probe = TcpStream::connect(weir.at());
+        weir.metric("weir_accept_pauses_total descriptors") > 0.0
+    });
+    let mut waiting = connect(weir.at());
+    waiting.write_all(b"w").unwrap();
+    for (client, server) in held.iter_mut().step_by(997) {
+        exchange(client, server);
+    }
+    assert!(streams.recv_timeout(Duration::from_millis(300)).is_err(), "accepted without descriptors");
+    prlimit(Some(pid), Resource::Nofile, before).unwrap();
+    answered(&weir, &mut waiting, &streams);
+
+    // Less memory than is in use.
+    std::fs::write(config.path(), "memory: 2MiB\n").unwrap();
+    weir.signal("HUP");
+    weir.until("limit seen", || {
+        let _probe = TcpStream::connect(weir.at());
+        weir.metric("weir_accept_pauses_total memory") > 0.0
+    });
+    let mut waiting = connect(weir.at());
+    waiting.write_all(b"w").unwrap();
+    // It resumes when connections end, too: no reload is needed.
+    held.truncate(100);
+    answered(&weir, &mut waiting, &streams);
+}
+
+/// The byte that the waiting connection sent comes through, once it is accepted.
+fn answered(weir: &Weir, waiting: &mut TcpStream, streams: &std::sync::mpsc::Receiver<TcpStream>) {
+    weir.until("resumed", || {
+        let Ok(mut server) = streams.recv_timeout(Duration::from_millis(200)) else {
+            return false;
+        };
+        server.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        let mut byte = [0];
+        // The probes that made the pause visible come first, and end without a byte.
+        matches!(server.read(&mut byte), Ok(1)) && server.write_all(&byte).is_ok()
+    });
+    waiting.read_exact(&mut [0]).unwrap();
+}
