@@ -151,7 +151,7 @@ impl Sidecar {
     }
 
     async fn serve(mut self) -> Result<(), Error> {
-        set_budget(&self.shared.budget, &self.settings);
+        self.look_at_budget();
         let workers =
             Arc::new(Workers::start(self.settings.workers, self.shared.reporter.clone())?);
         let mut tasks = JoinSet::new();
@@ -192,7 +192,7 @@ impl Sidecar {
         let mut changes = Changes::watch(self.settings.watched());
         loop {
             tokio::select! {
-                _ = tick.tick() => set_budget(&self.shared.budget, &self.settings),
+                _ = tick.tick() => self.look_at_budget(),
                 _ = changes.next() => self.reload(&mut changes),
                 _ = self.signals.hangup.recv() => {
                     self.shared.reporter.reopen();
@@ -203,6 +203,13 @@ impl Sidecar {
                 () = stopped(&mut self.stop) => return Ask::Orderly,
             }
         }
+    }
+
+    /// Takes note of what the system allows now, and shows what is used.
+    fn look_at_budget(&self) {
+        let budget = &self.shared.budget;
+        set_budget(budget, &self.settings);
+        self.shared.metrics().memory(budget.used() as u64, budget.limit() as u64);
     }
 
     /// Reads settings and policies again. What cannot be read leaves everything as it was.
@@ -219,7 +226,7 @@ impl Sidecar {
                 }
                 self.settings.apply(&new);
                 changes.rewatch(self.settings.watched());
-                set_budget(&self.shared.budget, &self.settings);
+                self.look_at_budget();
                 self.shared.live.update(|now| InForce {
                     policy: policy.clone(),
                     default_mode: new.mode,
