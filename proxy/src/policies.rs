@@ -1,16 +1,54 @@
 //! Policy files into a snapshot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_policy::decide::Snapshot;
+use weir_policy::decide::Mode;
+use weir_policy::{Addresses, BadDate, Date, Defaults, Errors, Snapshot, TrafficPolicy};
 
 /// Why the policies cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(String);
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read the policy {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Files have errors, each with its place.
+    #[error(transparent)]
+    Policy(#[from] Errors),
+    /// The system's clock shows no day that can be.
+    #[error("the system's clock: {0}")]
+    Clock(#[from] BadDate),
+}
 
-/// Reads and compiles all files together.
-pub(crate) fn load(_files: &[PathBuf]) -> Result<Arc<Snapshot>, Error> {
-    Ok(Arc::new(Snapshot::default()))
+/// Reads and compiles all files together. `mode` is for policies that name none.
+///
+/// # Errors
+/// When a file cannot be read or has an error; all files are refused then.
+pub(crate) fn load(files: &[PathBuf], mode: Mode) -> Result<Arc<Snapshot>, Error> {
+    let mut policies = Vec::new();
+    for path in files {
+        policies.extend(read(path)?);
+    }
+    let snapshot =
+        Snapshot::compile(policies, &Defaults { mode, today: today()? }, &Addresses::default())?;
+    for warning in snapshot.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(snapshot))
+}
+
+fn read(path: &Path) -> Result<Vec<TrafficPolicy>, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(weir_policy::parse(&path.display().to_string(), &text)?)
+}
+
+/// Today in UTC: entries expire by it.
+pub(crate) fn today() -> Result<Date, BadDate> {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string().parse()
 }

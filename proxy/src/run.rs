@@ -111,7 +111,7 @@ struct Sidecar {
 impl Sidecar {
     /// Everything that can fail for a user's reason happens here, before anything is served.
     fn start(settings: Settings, extras: Extras) -> Result<Self, Error> {
-        let policy = policies::load(&settings.policies).map_err(Error::Policy)?;
+        let policy = policies::load(&settings.policies, settings.mode).map_err(Error::Policy)?;
         let redis_table = redis_table(settings.redis_commands.as_deref())?;
         let reporter = reporter(&settings)?;
         let listeners = settings
@@ -215,7 +215,8 @@ impl Sidecar {
     /// Reads settings and policies again. What cannot be read leaves everything as it was.
     fn reload(&mut self, changes: &mut Changes) {
         let loaded = self.settings.reload().map_err(|error| error.to_string()).and_then(|new| {
-            let policy = policies::load(&new.policies).map_err(|error| error.to_string())?;
+            let policy =
+                policies::load(&new.policies, new.mode).map_err(|error| error.to_string())?;
             Ok((new, policy))
         });
         match loaded {

@@ -66,7 +66,8 @@ fn accepting_pauses_without_room_and_resumes_with_it() {
 
     // Fewer descriptors than are open: the next connection waits, the present ones go on.
     let pid = Pid::from_raw(i32::try_from(weir.pid()).unwrap()).unwrap();
-    let limit = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(4000), maximum: own.maximum });
+    let limit =
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(4000), maximum: own.maximum });
     let before = limit.unwrap();
     weir.until("limit seen", || {
         let _probe = TcpStream::connect(weir.at());
@@ -77,7 +78,10 @@ fn accepting_pauses_without_room_and_resumes_with_it() {
     for (client, server) in held.iter_mut().step_by(997) {
         exchange(client, server);
     }
-    assert!(streams.recv_timeout(Duration::from_millis(300)).is_err(), "accepted without descriptors");
+    assert!(
+        streams.recv_timeout(Duration::from_millis(300)).is_err(),
+        "accepted without descriptors"
+    );
     prlimit(Some(pid), Resource::Nofile, before).unwrap();
     answered(&weir, &mut waiting, &streams);
 

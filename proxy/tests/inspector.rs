@@ -179,7 +179,8 @@ fn a_match_in_a_redis_value_is_withheld_however_large_the_value() {
         let mut value = vec![b'v'; before];
         value.extend_from_slice(LITERAL);
         value.extend_from_slice(b"after");
-        let mut command = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len()).into_bytes();
+        let mut command =
+            format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len()).into_bytes();
         command.extend_from_slice(&value);
         command.extend_from_slice(b"\r\n");
         let mut stream = connect(weir.at);
