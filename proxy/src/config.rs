@@ -21,6 +21,8 @@ pub use values::{Forward, LogAllowed, LogDetail, Target};
 
 /// Where the admin endpoint listens unless told otherwise.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15902);
+/// Where `weir mode` looks for a sidecar unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/weir/weir.sock";
 /// More threads than this gain a sidecar nothing.
 const WORKERS: usize = 4;
 

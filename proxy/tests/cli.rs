@@ -1,5 +1,7 @@
 //! The program as its users meet it: what it says, where, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output};
 
@@ -206,4 +208,81 @@ fn the_programs_log_is_json_where_nobody_sits() {
     // Of a flag and the environment the flag wins.
     let (_, said) = started(&["--log", "info"], Some("error"));
     assert!(said.contains("weir runs"), "{said}");
+}
+
+const POLICY: &str = "\
+apiVersion: weir.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: cart, namespace: shop}
+spec:
+  mode: enforce
+  inbound:
+  - from: [{any: true}]
+    ports: [8080]
+    protocol: http
+    allow: [\"GET /carts/{int}\", \"GET /live\"]
+    deny: [\"GET /live\"]
+";
+
+fn policy(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn a_policy_that_can_be_used_is_summed_up() {
+    let file = policy(POLICY);
+    let path = file.path().to_str().unwrap();
+    let (status, out, err) = told(&["policy", "check", path]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let expected = format!(
+        "{path}: ok: shop/cart, enforce; inbound 1 rule, 2 allow entries and 1 deny entry; \
+         outbound not governed\n"
+    );
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn every_error_of_every_policy_is_shown_in_place() {
+    let one = policy(&POLICY.replace("8080", "80800").replace("enforce", "strict"));
+    let two = policy(&POLICY.replace("allow:", "alow:"));
+    let [one, two] = [&one, &two].map(|file| file.path().to_str().unwrap());
+    let (status, out, err) = told(&["policy", "check", one, two]);
+    assert_eq!((status, out.as_str()), (2, ""));
+    for (path, place, line, mark) in [
+        (one, "5:9", " 5 |   mode: strict", "          ^"),
+        (one, "8:13", " 8 |     ports: [80800]", "              ^"),
+        (two, "10:5", " 10 |     alow: [", "      ^"),
+    ] {
+        assert!(err.contains(&format!("weir: error: {path}:{place}: ")), "{err}");
+        assert!(err.contains(line) && err.contains(&format!("|{}", &mark[1..])), "{err}");
+    }
+    assert!(err.contains("expected \"allow\""), "{err}");
+}
+
+#[test]
+fn a_warning_is_told_and_is_no_failure() {
+    let file = policy(&POLICY.replace("{any: true}", "{workload: frontend}"));
+    let (status, out, err) = told(&["policy", "check", file.path().to_str().unwrap()]);
+    assert_eq!(status, 0, "{err}");
+    assert!(err.starts_with("weir: warning: ") && err.contains("workload"), "{err}");
+    assert!(out.contains("ok: shop/cart"), "{out}");
+}
+
+#[test]
+fn a_policy_that_is_not_there_is_a_bad_file() {
+    let (status, _, err) = told(&["policy", "check", "/nonexistent/p.yaml"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("cannot read /nonexistent/p.yaml"), "{err}");
+}
+
+#[test]
+fn mode_says_which_sidecar_it_cannot_reach() {
+    let (status, _, err) = told(&["mode", "--socket", "/nonexistent/weir.sock"]);
+    assert_eq!(status, 1);
+    assert!(err.contains("/nonexistent/weir.sock") && err.contains("hint: "), "{err}");
+    let (status, _, err) = told(&["mode", "clear", "--for", "5m"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("--for and --reason go with a mode"), "{err}");
 }

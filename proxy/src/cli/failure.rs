@@ -19,10 +19,18 @@ pub(super) struct Failure {
 
 #[derive(Debug)]
 enum Told {
-    /// A message in this program's style.
-    Message { message: String, excerpt: Option<Excerpt>, hint: Option<String> },
+    /// Messages in this program's style.
+    Messages(Vec<Message>),
     /// What clap has rendered.
     Rendered(String),
+}
+
+/// Something to tell, with the place that is meant and what to do about it.
+#[derive(Debug)]
+pub(super) struct Message {
+    text: String,
+    excerpt: Option<Excerpt>,
+    hint: Option<String>,
 }
 
 /// A line of a file, with the place in it that is meant.
@@ -38,25 +46,49 @@ pub(super) struct Excerpt {
 
 impl Excerpt {
     /// The line under its number, and a mark under the column.
-    pub(super) fn show(&self) -> String {
+    fn show(&self) -> String {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        let before = self.text.chars().take(usize::try_from(self.column).map_or(0, |c| c - 1));
+        let column = usize::try_from(self.column).unwrap_or(usize::MAX);
+        let before = self.text.chars().take(column.saturating_sub(1));
         // Tabs stay tabs, so that the mark stands under its place however wide they are.
         let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         format!(" {margin} |\n {number} | {}\n {margin} | {indent}^\n", self.text)
     }
 }
 
+impl Message {
+    /// A message without a place or a hint.
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), excerpt: None, hint: None }
+    }
+
+    /// Shows the line of a file that is meant.
+    pub(super) fn excerpt(self, excerpt: Option<Excerpt>) -> Self {
+        Self { excerpt, ..self }
+    }
+
+    /// Tells it on standard error as a warning.
+    pub(super) fn warn(&self) {
+        tell(&self.show("warning", terminal::stderr_colours()));
+    }
+
+    fn show(&self, kind: &str, colours: bool) -> String {
+        let excerpt = self.excerpt.as_ref().map(Excerpt::show).unwrap_or_default();
+        let hint = self.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+        format!("{} {}\n{excerpt}{hint}", label(kind, colours), self.text)
+    }
+}
+
 impl Failure {
     /// Wrong usage or a bad file.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self::new(USAGE, message.into())
+        Self::new(USAGE, message)
     }
 
     /// Anything else.
     pub(super) fn other(message: impl Into<String>) -> Self {
-        Self::new(OTHER, message.into())
+        Self::new(OTHER, message)
     }
 
     /// Wrong usage, as clap tells it.
@@ -64,49 +96,61 @@ impl Failure {
         Self { status: USAGE, told: Told::Rendered(text) }
     }
 
-    fn new(status: u8, message: String) -> Self {
-        Self { status, told: Told::Message { message, excerpt: None, hint: None } }
+    /// Bad files, with everything that is wrong in them.
+    pub(super) fn files(messages: Vec<Message>) -> Self {
+        Self { status: USAGE, told: Told::Messages(messages) }
+    }
+
+    fn new(status: u8, message: impl Into<String>) -> Self {
+        Self { status, told: Told::Messages(vec![Message::new(message)]) }
     }
 
     /// Shows the line of a file that is meant.
     pub(super) fn excerpt(mut self, new: Excerpt) -> Self {
-        if let Told::Message { excerpt, .. } = &mut self.told {
-            *excerpt = Some(new);
+        if let Some(message) = self.last() {
+            message.excerpt = Some(new);
         }
         self
     }
 
     /// Says what to do about it.
     pub(super) fn hint(mut self, new: impl Into<String>) -> Self {
-        if let Told::Message { hint, .. } = &mut self.told {
-            *hint = Some(new.into());
+        if let Some(message) = self.last() {
+            message.hint = Some(new.into());
         }
         self
     }
 
+    fn last(&mut self) -> Option<&mut Message> {
+        match &mut self.told {
+            Told::Messages(messages) => messages.last_mut(),
+            Told::Rendered(_) => None,
+        }
+    }
+
     /// Tells it on standard error and gives the exit status.
     pub(super) fn tell(self) -> ExitCode {
-        let text = self.show(terminal::stderr_colours());
-        // If standard error is gone there is nobody to tell; the status remains.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        tell(&self.show(terminal::stderr_colours()));
         ExitCode::from(self.status)
     }
 
     fn show(&self, colours: bool) -> String {
         match &self.told {
             Told::Rendered(text) => text.clone(),
-            Told::Message { message, excerpt, hint } => {
-                let excerpt = excerpt.as_ref().map(Excerpt::show).unwrap_or_default();
-                let hint = hint.as_ref().map(|hint| format!("  hint: {hint}\n"));
-                let hint = hint.unwrap_or_default();
-                format!("{} {message}\n{excerpt}{hint}", label("error", colours))
+            Told::Messages(messages) => {
+                messages.iter().map(|message| message.show("error", colours)).collect()
             }
         }
     }
 }
 
+fn tell(text: &str) {
+    // If standard error is gone there is nobody to tell; the exit status remains.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// What a message on standard error begins with: `weir: error:` or `weir: warning:`.
-pub(super) fn label(kind: &str, colours: bool) -> String {
+fn label(kind: &str, colours: bool) -> String {
     match (colours, kind) {
         (false, _) => format!("weir: {kind}:"),
         (true, "error") => format!("weir: \x1b[1;31m{kind}:\x1b[0m"),

@@ -10,6 +10,8 @@ mod completion;
 mod demo;
 mod failure;
 mod limits;
+mod mode;
+mod policy;
 mod run;
 mod terminal;
 
@@ -50,7 +52,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
+    Policy(policy::Args),
+    Mode(mode::Args),
     Demo(demo::Args),
     Limits(limits::Args),
     Completion(completion::Args),
@@ -60,7 +64,9 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(cli) => match cli.command {
-            Command::Run(args) => run::run(args),
+            Command::Run(args) => run::run(*args),
+            Command::Policy(args) => policy::run(&args),
+            Command::Mode(args) => mode::run(&args),
             Command::Demo(args) => return demo::run(args),
             Command::Limits(args) => limits::run(&args),
             Command::Completion(args) => completion::run(&args, &mut Cli::command()),

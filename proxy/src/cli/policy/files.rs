@@ -1,0 +1,59 @@
+//! Policy files, read and compiled, with their errors shown in place.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use weir_policy::decide::Mode;
+use weir_policy::{Addresses, Defaults, Errors, Origin, Snapshot, TrafficPolicy};
+
+use crate::cli::failure::{Excerpt, Failure, Message};
+
+/// The texts of policy files, by the names that errors give them.
+#[derive(Debug, Default)]
+pub(super) struct Texts(HashMap<String, String>);
+
+impl Texts {
+    /// The line that is meant.
+    pub(super) fn excerpt(&self, at: &Origin) -> Option<Excerpt> {
+        let text = self.0.get(&*at.file)?;
+        let line = text.lines().nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
+        Some(Excerpt { line: at.line.into(), column: at.column.into(), text: line.to_owned() })
+    }
+
+    fn failed(&self, errors: &[Errors]) -> Failure {
+        let all = errors.iter().flat_map(|errors| &errors.0);
+        Failure::files(
+            all.map(|error| Message::new(error.to_string()).excerpt(self.excerpt(&error.at)))
+                .collect(),
+        )
+    }
+}
+
+/// Reads and compiles all files together, as `weir run` does with its `--policy` flags.
+///
+/// # Errors
+/// Every error of every file, each with its line.
+pub(super) fn compile(paths: &[PathBuf]) -> Result<(Snapshot, Texts), Failure> {
+    let (policies, texts) = parse(paths)?;
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let today = today.parse().map_err(|_| Failure::other("the system's clock is unset"))?;
+    let defaults = Defaults { mode: Mode::default(), today };
+    let snapshot = Snapshot::compile(policies, &defaults, &Addresses::default())
+        .map_err(|errors| texts.failed(&[errors]))?;
+    Ok((snapshot, texts))
+}
+
+fn parse(paths: &[PathBuf]) -> Result<(Vec<TrafficPolicy>, Texts), Failure> {
+    let (mut policies, mut texts, mut errors) = (Vec::new(), Texts::default(), Vec::new());
+    for path in paths {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
+        match weir_policy::parse(&name, &text) {
+            Ok(new) => policies.extend(new),
+            Err(new) => errors.push(new),
+        }
+        texts.0.insert(name, text);
+    }
+    if errors.is_empty() { Ok((policies, texts)) } else { Err(texts.failed(&errors)) }
+}
