@@ -34,6 +34,7 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     guard: ConnectionGuard,
 ) {
+    net::set_options(&client);
     let mut conn = Conn::new(client_address, upstream, shared, guard);
     if conn.is_refused_at_once() {
         conn.record(Verdict::Refused, Reason::Policy(Violation::NoRule));
