@@ -13,6 +13,7 @@ use crate::program_log::Filter;
 mod file;
 mod memory;
 mod options;
+mod show;
 pub mod units;
 pub mod values;
 

@@ -108,3 +108,14 @@ fn forwards_to_free_ports_do_not_collide() {
     let forward = ["127.0.0.1:0=127.0.0.1:2"; 2].map(|text| text.parse().unwrap()).to_vec();
     assert!(load(Options { forward, ..Options::default() }, None).is_ok());
 }
+
+#[test]
+fn settings_that_are_shown_can_be_read_again() {
+    let file = "mode: enforce\ngrace: 90s\nadmin: off\nlog-allowed: sample:7\nmemory: 64MiB\n\
+                max-connections: 9\nlimits: {linger: 3s}\nsocket: /s\nredis-commands: /c\n";
+    let settings = load(flags(), Some(file)).unwrap();
+    let mut shown = settings.to_json();
+    shown.as_object_mut().unwrap().remove("config");
+    let again = load(Options::default(), Some(&shown.to_string())).unwrap();
+    assert_eq!(Settings { source: settings.source.clone(), ..again }, settings);
+}
