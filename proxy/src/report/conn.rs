@@ -179,10 +179,10 @@ impl ConnReport {
     ) {
         let Some(queue) = self.reporter.queue() else { return };
         let connection =
-            record::Connection { id: self.id, members: &self.members, mode: self.mode };
+            record::Connection { id: self.id, members: &self.members, policy: &self.policy };
         let bytes = self.bytes(transaction, open.into());
-        local.line(queue, |out, clock| {
-            record::write(&connection, transaction, bytes, phase, &self.policy, clock, out);
+        local.line(queue, |out, clock, entries| {
+            record::write(&connection, transaction, bytes, phase, (clock, entries), out);
         });
     }
 
@@ -209,7 +209,7 @@ impl ConnReport {
         };
         let (shapes, key) = local.shapes(queue);
         let op = transaction.text.op_value();
-        summary::key(self.mode, self.side, self.port, transaction.protocol, op, key);
+        summary::key(transaction.text.mode(), self.side, self.port, transaction.protocol, op, key);
         shapes.add(key, sum);
     }
 }
@@ -227,9 +227,11 @@ impl Report for ConnReport {
         let text = match self.reporter.detail() {
             None => Text::default(),
             Some(full) => local::with(|local| {
-                let mut render = Render::new(local.take_text(), &mut local.scratch, full);
+                let mut render =
+                    Render::new(local.take_text(), &mut local.scratch, full, self.mode);
                 render.message(operation, detail);
-                render.finish(detail.traceparent, outcome.entry, &self.policy)
+                let entries = &mut local.entries;
+                render.finish(detail.traceparent, outcome.entry, &self.policy, entries)
             }),
         };
         Transaction {

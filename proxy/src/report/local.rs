@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
+use super::entries::Entries;
 use super::queue::{Batch, Queue};
 use super::summary::Shapes;
 
@@ -30,6 +31,8 @@ pub(super) struct Local {
     pub(super) clock: Clock,
     /// Room for a shape or key.
     pub(super) scratch: Vec<u8>,
+    /// Entries in words.
+    pub(super) entries: Entries,
     texts: Vec<Vec<u8>>,
 }
 
@@ -60,10 +63,10 @@ impl Local {
     pub(super) fn line(
         &mut self,
         queue: &Arc<Queue>,
-        write: impl FnOnce(&mut Vec<u8>, &mut Clock),
+        write: impl FnOnce(&mut Vec<u8>, &mut Clock, &mut Entries),
     ) {
         self.belong_to(queue);
-        write(&mut self.batch.lines, &mut self.clock);
+        write(&mut self.batch.lines, &mut self.clock, &mut self.entries);
         self.batch.records += 1;
         if self.batch.lines.len() >= BATCH {
             self.send();
@@ -88,6 +91,7 @@ impl Local {
     /// `everything` is to go.
     pub(super) fn flush(&mut self, everything: bool) {
         self.clock.unwind();
+        self.entries.tidy();
         self.send();
         if self.shapes.is_empty() {
             return;

@@ -1,15 +1,34 @@
 //! Operations as the log shows them: shapes, and details with their values masked.
+//!
+//! A shape is written as an entry of a policy would be, so that it can become one.
 
-use weir_policy::op::{HttpOp, Keys, RedisOp};
+use weir_policy::class::classify;
+use weir_policy::op::{HttpOp, KeySource, Keys, RedisOp, Script};
+use weir_policy::path::normalise;
 
 use crate::config::LogDetail;
+
+/// How many keys a shape is made of. A command with more has a shape that ends in `…`.
+const KEYS: usize = 256;
+/// How long a shape of a command grows before that.
+const SHAPE: usize = 1024;
+/// How much of a command's name is shown: the longest are 20 bytes, the rest are none.
+const COMMAND: usize = 64;
+
+/// What has a meaning in an entry's path.
+const PATH_SPECIAL: &[u8] = b"{}*\\";
+/// What has a meaning in an entry's key pattern.
+const KEY_SPECIAL: &[u8] = b"{}*\\& ";
 
 /// Appends `METHOD PATH` with the path's variable parts taken out.
 pub(super) fn http_shape(http: &HttpOp<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(http.method);
-    if !http.path.is_empty() {
+    if let (b"CONNECT", Some(authority)) = (http.method, http.authority) {
         out.push(b' ');
-        path(http.path, out);
+        out.extend_from_slice(authority);
+    } else if !http.path.is_empty() {
+        out.push(b' ');
+        path(http.path, PATH_SPECIAL, out);
     }
 }
 
@@ -21,23 +40,65 @@ pub(super) fn target(
     out: &mut Vec<u8>,
 ) {
     match detail {
-        LogDetail::Masked => path(path_as_sent, out),
+        LogDetail::Masked => path(path_as_sent, b"", out),
         LogDetail::Full => out.extend_from_slice(path_as_sent),
     }
     let Some(query) = query else { return };
     let mut separator = b'?';
-    for parameter in query.split(|&byte| byte == b'&') {
+    for pair in query.split(|&byte| byte == b'&') {
         out.push(separator);
         separator = b'&';
-        // A parameter without `=` is a value as far as anyone knows.
-        let value = memchr::memchr(b'=', parameter).map_or(0, |equals| equals + 1);
-        out.extend_from_slice(&parameter[..value]);
         match detail {
-            LogDetail::Full if !is_secret(&parameter[..value]) => {
-                out.extend_from_slice(&parameter[value..]);
-            }
-            _ => out.extend_from_slice(b"{}"),
+            LogDetail::Masked => parameter(pair, out),
+            LogDetail::Full => unless_secret(pair, out),
         }
+    }
+}
+
+/// Appends a path in normal form with each segment masked. Bytes of `special` get a `\`.
+fn path(path: &[u8], special: &[u8], out: &mut Vec<u8>) {
+    if path == b"*" {
+        return out.push(b'*');
+    }
+    for (i, segment) in path.split(|&byte| byte == b'/').enumerate() {
+        if i > 0 {
+            out.push(b'/');
+        }
+        // Matrix parameters are as a query is: `;jsessionid=…`.
+        for (i, piece) in segment.split(|&byte| byte == b';').enumerate() {
+            if i == 0 {
+                masked(piece, special, normalise, out);
+            } else {
+                out.push(b';');
+                parameter(piece, out);
+            }
+        }
+    }
+}
+
+/// Appends a parameter's name, if it has one, and the class of its value.
+fn parameter(pair: &[u8], out: &mut Vec<u8>) {
+    // Without `=` it is a value as far as anyone knows.
+    let value = memchr::memchr(b'=', pair).map_or(0, |equals| {
+        masked(&pair[..equals], b"", append, out);
+        out.push(b'=');
+        equals + 1
+    });
+    match classify(&pair[value..]) {
+        Some(class) => braces(class.as_str(), out),
+        None if pair.len() == value => {}
+        None => braces("", out),
+    }
+}
+
+/// Appends a parameter as sent, unless its name is that of a secret.
+fn unless_secret(pair: &[u8], out: &mut Vec<u8>) {
+    let value = memchr::memchr(b'=', pair).map_or(0, |equals| equals + 1);
+    if is_secret(&pair[..value]) {
+        out.extend_from_slice(&pair[..value]);
+        braces("", out);
+    } else {
+        out.extend_from_slice(pair);
     }
 }
 
@@ -59,34 +120,156 @@ fn is_secret(name: &[u8]) -> bool {
     WORDS.iter().any(|word| name.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
-/// Appends the command with its key patterns.
+/// Appends the command with the patterns of its keys and channels, each once.
 pub(super) fn redis_shape(redis: &RedisOp<'_>, out: &mut Vec<u8>) {
-    command(redis, LogDetail::Masked, usize::MAX, out);
+    name(redis, out);
+    let start = out.len();
+    each(
+        redis,
+        KEYS,
+        |prefix, text, out| {
+            let word = out.len();
+            out.push(b' ');
+            out.extend_from_slice(prefix);
+            key(text, out);
+            let again = out[start..word].split(|&byte| byte == b' ').any(|w| w == &out[word + 1..]);
+            if again {
+                out.truncate(word);
+            }
+            out.len() < SHAPE
+        },
+        out,
+    );
 }
 
-/// Appends the command with its keys, until `limit` bytes are passed.
+/// Appends the command with its keys and channels, until `limit` bytes are passed.
 pub(super) fn command(redis: &RedisOp<'_>, detail: LogDetail, limit: usize, out: &mut Vec<u8>) {
-    out.extend(redis.command.iter().map(u8::to_ascii_uppercase));
-    if let Some(subcommand) = redis.subcommand {
-        out.push(b'|');
-        out.extend(subcommand.iter().map(u8::to_ascii_uppercase));
-    }
-    if let Keys::Known(keys) = redis.keys {
-        keys.all(&mut |name| {
+    name(redis, out);
+    each(
+        redis,
+        usize::MAX,
+        |_, text, out| {
             out.push(b' ');
             match detail {
-                LogDetail::Masked => key(name, out),
-                LogDetail::Full => out.extend_from_slice(name),
+                LogDetail::Masked => key(text, out),
+                LogDetail::Full => out.extend_from_slice(text),
             }
             out.len() < limit
-        });
+        },
+        out,
+    );
+}
+
+/// The command, its subcommand, and what it runs.
+fn name(redis: &RedisOp<'_>, out: &mut Vec<u8>) {
+    let upper = |name: &[u8], out: &mut Vec<u8>| {
+        out.extend(name.iter().take(COMMAND).map(u8::to_ascii_uppercase));
+    };
+    upper(redis.command, out);
+    if let Some(subcommand) = redis.subcommand {
+        out.push(b'|');
+        upper(subcommand, out);
+    }
+    match &redis.script {
+        Script::None => {}
+        Script::Sha1(hex) => {
+            out.extend_from_slice(b" sha1:");
+            out.extend_from_slice(hex);
+        }
+        Script::Function(function) => {
+            out.push(b' ');
+            out.extend(function.iter().take(COMMAND));
+        }
     }
 }
 
-fn path(path: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(path);
+/// Calls `write` with each key and each channel, at most `count` of both, and the mark of a
+/// channel. Appends `…` where it answers that it is enough.
+fn each(
+    redis: &RedisOp<'_>,
+    mut count: usize,
+    mut write: impl FnMut(&[u8], &[u8], &mut Vec<u8>) -> bool,
+    out: &mut Vec<u8>,
+) {
+    let sources: [(&Keys<'_>, &[u8]); 2] = [(&redis.keys, b""), (&redis.channels, b"&")];
+    for (source, mark) in sources {
+        let Keys::Known(source) = source else { continue };
+        let source: &dyn KeySource = *source;
+        let all = source.all(&mut |text| {
+            count = count.saturating_sub(1);
+            write(mark, text, out) && count > 0
+        });
+        if !all {
+            return out.extend_from_slice(" …".as_bytes());
+        }
+    }
 }
 
+/// Appends a key or channel with its parts masked; they are split at `:`.
 fn key(key: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(key);
+    for (i, part) in key.split(|&byte| byte == b':').enumerate() {
+        if i > 0 {
+            out.push(b':');
+        }
+        match classify(part) {
+            Some(class) => braces(class.as_str(), out),
+            None => literal(part, out),
+        }
+    }
 }
+
+/// Appends a part of a key as an entry has it: `\` before what has a meaning there, `\xHH` for
+/// controls and what is not UTF-8.
+fn literal(part: &[u8], out: &mut Vec<u8>) {
+    if part.iter().all(|&byte| byte.is_ascii_graphic() && !KEY_SPECIAL.contains(&byte)) {
+        return out.extend_from_slice(part);
+    }
+    for chunk in part.utf8_chunks() {
+        for &byte in chunk.valid().as_bytes() {
+            match byte {
+                0..0x20 | 0x7f => hex(byte, out),
+                _ if KEY_SPECIAL.contains(&byte) => out.extend_from_slice(&[b'\\', byte]),
+                _ => out.push(byte),
+            }
+        }
+        chunk.invalid().iter().for_each(|&byte| hex(byte, out));
+    }
+}
+
+fn hex(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"\\x");
+    out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+}
+
+/// Appends a part of a path as `write` has it, or its class. Bytes of `special` get a `\`.
+fn masked(part: &[u8], special: &[u8], write: fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
+    let start = out.len();
+    write(part, out);
+    if let Some(class) = classify(&out[start..]) {
+        out.truncate(start);
+        braces(class.as_str(), out);
+    } else if out[start..].iter().any(|byte| special.contains(byte)) {
+        let mut at = start;
+        while at < out.len() {
+            if special.contains(&out[at]) {
+                out.insert(at, b'\\');
+                at += 1;
+            }
+            at += 1;
+        }
+    }
+}
+
+fn append(part: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(part);
+}
+
+fn braces(class: &str, out: &mut Vec<u8>) {
+    out.push(b'{');
+    out.extend_from_slice(class.as_bytes());
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use weir_policy::op::{Operation, Protocol};
 
 mod clock;
 mod conn;
+mod entries;
 mod id;
 mod json;
 mod local;

@@ -1,10 +1,12 @@
 //! A record as a JSON line.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use weir_policy::decide::{Mode, Snapshot};
+use weir_policy::Snapshot;
 
 use super::clock::Clock;
+use super::entries::Entries;
 use super::id::ConnId;
 use super::metrics::{mode_word, protocol_word};
 use super::{SCHEMA, Status, Transaction, json};
@@ -25,7 +27,8 @@ pub(super) struct Connection<'a> {
     pub(super) id: ConnId,
     /// `conn` to `peer`.
     pub(super) members: &'a [u8],
-    pub(super) mode: Mode,
+    /// In force now.
+    pub(super) policy: &'a Arc<Snapshot>,
 }
 
 /// Appends `{conn}-{seq}`.
@@ -46,8 +49,7 @@ pub(super) fn write(
     transaction: &Transaction,
     [bytes_in, bytes_out]: [u64; 2],
     phase: Phase,
-    policy: &Snapshot,
-    clock: &mut Clock,
+    (clock, entries): (&mut Clock, &mut Entries),
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(SCHEMA);
@@ -69,8 +71,13 @@ pub(super) fn write(
     out.extend_from_slice(transaction.text.trace());
     word(",\"verdict\":", transaction.verdict.label(), out);
     word(",\"reason\":", transaction.reason.label(), out);
-    transaction.text.write_decided(transaction.entry, policy, out);
-    word(",\"mode\":", mode_word(connection.mode), out);
+    match (transaction.text.decided_by(transaction.entry), transaction.entry) {
+        (Some(text), _) => out.extend_from_slice(text),
+        // Decided since the beginning.
+        (None, Some(entry)) => entries.write(connection.policy, entry, out),
+        (None, None) => {}
+    }
+    word(",\"mode\":", mode_word(transaction.text.mode()), out);
     match phase {
         Phase::Start => word(",\"phase\":", "start", out),
         Phase::Open(_) => word(",\"phase\":", "open", out),

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use weir_policy::decide::{EntryRef, Mode, Snapshot, Violation};
+use weir_policy::Snapshot;
+use weir_policy::decide::{EntryRef, Mode, Violation};
 use weir_policy::op::{Endpoint, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp};
 
 use super::*;
 use crate::config::{LogAllowed, LogDetail, Target};
 
 const ALLOWED: Outcome =
-    Outcome { verdict: Verdict::Allowed, reason: Reason::Entry, entry: Some(EntryRef(0)) };
+    Outcome { verdict: Verdict::Allowed, reason: Reason::Entry, entry: Some(EntryRef(1)) };
 const REFUSED: Outcome = Outcome {
     verdict: Verdict::Refused,
     reason: Reason::Policy(Violation::NotAllowed),
@@ -62,8 +63,23 @@ fn conn(reporter: &Arc<Reporter>) -> ConnReport {
     let client: SocketAddr = "10.0.0.7:40112".parse().unwrap();
     let server: SocketAddr = "10.0.0.9:8080".parse().unwrap();
     let endpoint = Endpoint { side: Side::Inbound, peer: client.ip(), port: server.port() };
-    let policy = Arc::new(Snapshot::default());
-    ConnReport::new(Arc::clone(reporter), policy, &endpoint, client, server, Mode::Enforce)
+    ConnReport::new(Arc::clone(reporter), policy("cart"), &endpoint, client, server, Mode::Enforce)
+}
+
+/// A policy of this name, whose first entry is number 1.
+fn policy(name: &str) -> Arc<Snapshot> {
+    let file = format!(
+        "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\n\
+         metadata: {{name: {name}, namespace: shop}}\n\
+         spec: {{inbound: [{{from: [{{any: true}}], ports: [8080], protocol: http, \
+         allow: [GET /carts]}}]}}\n"
+    );
+    let policies = weir_policy::parse("policy.yaml", &file).unwrap();
+    let defaults = weir_policy::Defaults {
+        mode: Mode::Enforce,
+        today: weir_policy::Date::new(2026, 1, 1).unwrap(),
+    };
+    Arc::new(Snapshot::compile(policies, &defaults, &weir_policy::Addresses::default()).unwrap())
 }
 
 fn lines(path: &Path) -> Vec<Value> {

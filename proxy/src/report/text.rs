@@ -1,8 +1,12 @@
 //! The texts of a record, rendered while the message is at hand.
 
-use weir_policy::decide::{EntryRef, Snapshot};
+use std::sync::Arc;
+
+use weir_policy::Snapshot;
+use weir_policy::decide::{EntryRef, Mode};
 use weir_policy::op::{HttpOp, Operation, RedisOp};
 
+use super::entries::Entries;
 use super::{Detail, json, mask};
 use crate::config::LogDetail;
 
@@ -30,6 +34,8 @@ pub struct Text {
     decided: u16,
     /// The entry that `decided_by` names.
     entry: Option<EntryRef>,
+    /// The mode in force by then.
+    mode: Mode,
 }
 
 impl Text {
@@ -48,21 +54,16 @@ impl Text {
         self.part(self.op.0, self.op.1)
     }
 
-    /// Appends `decided_by`, with a leading comma, for `entry`. An entry other than the one at
-    /// the beginning is described from `policy`.
-    pub(super) fn write_decided(
-        &self,
-        entry: Option<EntryRef>,
-        policy: &Snapshot,
-        out: &mut Vec<u8>,
-    ) {
-        match entry {
-            _ if entry == self.entry => {
-                out.extend_from_slice(self.bytes.get(usize::from(self.decided)..).unwrap_or(&[]));
-            }
-            Some(entry) => decided_by(policy, entry, out),
-            None => {}
-        }
+    /// The mode in force when it was decided.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// `decided_by`, with a leading comma, if it names this entry: it was described while the
+    /// policy that decided was in force.
+    pub(super) fn decided_by(&self, entry: Option<EntryRef>) -> Option<&[u8]> {
+        let text = self.bytes.get(usize::from(self.decided)..).unwrap_or(&[]);
+        (entry == self.entry).then_some(text)
     }
 
     fn part(&self, from: u16, to: u16) -> &[u8] {
@@ -89,8 +90,13 @@ pub(super) struct Render<'a> {
 
 impl<'a> Render<'a> {
     /// Into `bytes`, which is empty; `scratch` is room for shapes.
-    pub(super) fn new(bytes: Vec<u8>, scratch: &'a mut Vec<u8>, detail: LogDetail) -> Self {
-        Self { text: Text { bytes, ..Text::default() }, scratch, detail }
+    pub(super) fn new(
+        bytes: Vec<u8>,
+        scratch: &'a mut Vec<u8>,
+        detail: LogDetail,
+        mode: Mode,
+    ) -> Self {
+        Self { text: Text { bytes, mode, ..Text::default() }, scratch, detail }
     }
 
     /// `host` to `detail`.
@@ -108,7 +114,8 @@ impl<'a> Render<'a> {
         mut self,
         trace: Option<&[u8]>,
         entry: Option<EntryRef>,
-        policy: &Snapshot,
+        policy: &Arc<Snapshot>,
+        entries: &mut Entries,
     ) -> Text {
         self.text.trace = offset(&self.text.bytes);
         if let Some(trace) = trace.and_then(traceparent) {
@@ -117,13 +124,14 @@ impl<'a> Render<'a> {
         self.text.decided = offset(&self.text.bytes);
         self.text.entry = entry;
         if let Some(entry) = entry {
-            decided_by(policy, entry, &mut self.text.bytes);
+            entries.write(policy, entry, &mut self.text.bytes);
         }
         self.text
     }
 
     fn http(&mut self, http: &HttpOp<'_>, detail: &Detail<'_>) {
-        self.name("host", http.authority.map(without_userinfo));
+        let http = &HttpOp { authority: http.authority.map(without_userinfo), ..http.clone() };
+        self.name("host", http.authority);
         self.name("user", detail.user);
         self.op(|out| mask::http_shape(http, out));
         let full = self.detail;
@@ -205,9 +213,4 @@ fn without_userinfo(authority: &[u8]) -> &[u8] {
 fn traceparent(value: &[u8]) -> Option<&[u8]> {
     let value = value.get(..TRACEPARENT)?;
     value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')).then_some(value)
-}
-
-fn decided_by(_policy: &Snapshot, entry: EntryRef, out: &mut Vec<u8>) {
-    // Until snapshots describe their entries, the entry's number.
-    member("decided_by", itoa::Buffer::new().format(entry.0).as_bytes(), TEXT, out);
 }

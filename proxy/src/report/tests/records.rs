@@ -83,10 +83,35 @@ fn a_record_has_everything_in_order() {
         "detail": "/carts?q={}&{}", "complete": true, "status": "200", "bytes_in": 100,
         "bytes_out": 200, "duration_us": 1500,
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        "verdict": "allowed", "reason": "entry", "decided_by": record["decided_by"],
+        "verdict": "allowed", "reason": "entry", "decided_by": "shop/cart spec.inbound[0] \"GET /carts\"",
         "mode": "enforce",
     });
     assert_eq!(record, expected);
+}
+
+/// An entry's number means something to its own policy alone.
+#[test]
+fn an_entry_is_described_by_the_policy_that_decided() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let now = Instant::now();
+    let begin = |conn: &mut ConnReport, outcome| {
+        let operation = Operation::Http(http("GET", "/carts"));
+        conn.begin(now, Protocol::Http, Some(&operation), &Detail::default(), outcome)
+    };
+    let first = begin(&mut conn, ALLOWED);
+    let mut second = begin(&mut conn, Outcome { entry: None, ..ALLOWED });
+    conn.governed_by(policy("other"), Mode::Monitor);
+    conn.end(now, first);
+    second.entry = Some(EntryRef(1));
+    conn.end(now, second);
+    let unknown = begin(&mut conn, Outcome { entry: Some(EntryRef(99)), ..ALLOWED });
+    conn.end(now, unknown);
+    let records = log.read();
+    let decided_by: Vec<_> = records.iter().map(|r| r.get("decided_by").cloned()).collect();
+    let entry = |name| Some(format!("shop/{name} spec.inbound[0] \"GET /carts\"").into());
+    assert_eq!(decided_by, [entry("cart"), entry("other"), None]);
+    assert_eq!((&records[0]["mode"], &records[2]["mode"]), (&"enforce".into(), &"monitor".into()));
 }
 
 #[test]

@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+use weir_policy::op::{Endpoint, Operation, Side};
+use weir_policy::{Addresses, Defaults, Snapshot};
+
+use super::*;
+
+fn http(method: &'static [u8], path: &'static [u8]) -> HttpOp<'static> {
+    HttpOp { method, authority: None, path, upgrade: None, override_header: None }
+}
+
+fn shape(path: &'static str) -> String {
+    let mut out = Vec::new();
+    http_shape(&http(b"GET", path.as_bytes()), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn detail(path: &str, query: &str, detail: LogDetail) -> String {
+    let mut out = Vec::new();
+    target(path.as_bytes(), Some(query.as_bytes()), detail, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn paths_lose_their_variable_parts() {
+    assert_eq!(
+        shape("/carts/7/items/0f8fad5b-d9cb-469f-a165-70867728950e"),
+        "GET /carts/{int}/items/{uuid}"
+    );
+    assert_eq!(shape("/users/%31%32/ada%40example.org"), "GET /users/{int}/{email}");
+    assert_eq!(shape("/a/"), "GET /a/");
+    assert_eq!(shape("/{int}/*/b\\"), r"GET /\{int\}/\*/b\\");
+    assert_eq!(shape("/login;jsessionid=4f3a9c/x"), "GET /login;jsessionid={}/x");
+    assert_eq!(shape("/%2e%2e%2fetc"), "GET /..%2Fetc");
+    assert_eq!(shape("*"), "GET *");
+}
+
+#[test]
+fn a_tunnel_names_its_end() {
+    let mut out = Vec::new();
+    let connect = HttpOp { authority: Some(b"db.shop:443"), ..http(b"CONNECT", b"") };
+    http_shape(&connect, &mut out);
+    assert_eq!(out, b"CONNECT db.shop:443");
+}
+
+#[test]
+fn values_of_a_query_are_masked() {
+    let masked = |query| detail("/s", query, LogDetail::Masked);
+    assert_eq!(masked("q=red+shoes&page=2"), "/s?q={}&page={int}");
+    assert_eq!(masked("hunter2"), "/s?{}");
+    assert_eq!(masked("a=b=c&&d="), "/s?a={}&&d=");
+    assert_eq!(masked("ada@example.org=1"), "/s?{email}={int}");
+    assert_eq!(masked(""), "/s?");
+}
+
+#[test]
+fn secrets_of_a_query_are_masked_even_in_full() {
+    let full = |query| detail("/s/7", query, LogDetail::Full);
+    assert_eq!(full("q=shoes&Api-Key=abc&x"), "/s/7?q=shoes&Api-Key={}&x");
+    assert_eq!(full("X-Amz-Signature=ab&sessionId=1"), "/s/7?X-Amz-Signature={}&sessionId={}");
+}
+
+fn redis<'a>(command: &'a str, keys: &'a [&'a [u8]], channels: &'a [&'a [u8]]) -> RedisOp<'a> {
+    RedisOp {
+        databases: &[0],
+        command: command.as_bytes(),
+        subcommand: None,
+        keys: Keys::Known(Box::leak(Box::new(Slice(keys.iter().map(|k| k.to_vec()).collect())))),
+        channels: Keys::Known(Box::leak(Box::new(Slice(
+            channels.iter().map(|k| k.to_vec()).collect(),
+        )))),
+        script: Script::None,
+    }
+}
+
+struct Slice(Vec<Vec<u8>>);
+
+impl KeySource for Slice {
+    fn all(&self, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.iter().all(|key| visit(key))
+    }
+}
+
+fn shape_of(op: &RedisOp<'_>) -> String {
+    let mut out = Vec::new();
+    redis_shape(op, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn keys_lose_their_variable_parts() {
+    assert_eq!(shape_of(&redis("get", &[b"cart:7"], &[])), "GET cart:{int}");
+    let many: [&[u8]; 4] = [b"cart:7", b"user:x", b"cart:8", b"cart:{a}"];
+    assert_eq!(shape_of(&redis("mget", &many, &[])), r"MGET cart:{int} user:x cart:\{a\}");
+    assert_eq!(shape_of(&redis("SUBSCRIBE", &[], &[b"news:7"])), "SUBSCRIBE &news:{int}");
+    let odd: [&[u8]; 1] = [b"a b\x00\xff\xc3\xa9"];
+    assert_eq!(shape_of(&redis("SET", &odd, &[])), r"SET a\ b\x00\xffé");
+    let script = RedisOp { script: Script::Sha1([b'a'; 40]), ..redis("EVAL", &[b"k"], &[]) };
+    assert_eq!(shape_of(&script), format!("EVAL sha1:{} k", "a".repeat(40)));
+    let function = RedisOp { script: Script::Function(b"f"), ..redis("fcall", &[b"k"], &[]) };
+    assert_eq!(shape_of(&function), "FCALL f k");
+    let sub = RedisOp { subcommand: Some(b"set"), ..redis("config", &[], &[]) };
+    assert_eq!(shape_of(&sub), "CONFIG|SET");
+}
+
+#[test]
+fn a_shape_is_bounded() {
+    let keys: Vec<Vec<u8>> = (0..10_000).map(|i| format!("key{i}x{i}").into_bytes()).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let shape = shape_of(&redis("MGET", &keys, &[]));
+    assert!(shape.len() < SHAPE + 40 && shape.ends_with('…'), "{}", shape.len());
+    let same: Vec<&[u8]> = vec![b"cart:7"; 10_000];
+    assert_eq!(shape_of(&redis("MGET", &same, &[])), "MGET cart:{int} …");
+}
+
+/// Whether a policy with this one entry allows the operation.
+fn allows(protocol: &str, entry: &str, operation: &Operation<'_>) -> bool {
+    let file = serde_json::json!({
+        "apiVersion": "weir.dev/v1alpha1", "kind": "TrafficPolicy", "metadata": {"name": "p"},
+        "spec": {"inbound": [{
+            "from": [{"any": true}], "ports": [1], "protocol": protocol, "allow": [entry],
+        }]},
+    });
+    let policies = weir_policy::parse("p.yaml", &file.to_string()).unwrap();
+    let today = weir_policy::Date::new(2026, 1, 1).unwrap();
+    let defaults = Defaults { mode: weir_policy::decide::Mode::Enforce, today };
+    let snapshot = Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap();
+    let endpoint = Endpoint { side: Side::Inbound, peer: [10, 0, 0, 7].into(), port: 1 };
+    let admission = snapshot.admit(&endpoint);
+    let decision = snapshot.decide(&admission.rules, &endpoint, operation);
+    matches!(decision, weir_policy::decide::Decision::Allowed(_))
+}
+
+proptest! {
+    /// What the log shows of an operation can be an entry, and that entry allows it.
+    #[test]
+    fn a_path_shape_is_an_entry(segments in proptest::collection::vec("[a-zA-Z0-9{}*~=@:!-]{1,12}|[0-9]{1,9}|%7B|é", 1..5)) {
+        let path: String = segments.iter().flat_map(|s| ["/", s]).collect();
+        prop_assume!(weir_policy::path::ambiguities(path.as_bytes()).is_empty());
+        let op = HttpOp { method: b"GET", authority: None, path: path.as_bytes(), upgrade: None, override_header: None };
+        let mut entry = Vec::new();
+        http_shape(&op, &mut entry);
+        let entry = String::from_utf8(entry).unwrap();
+        prop_assert!(allows("http", &entry, &Operation::Http(op)), "{path} {entry}");
+    }
+
+    #[test]
+    fn a_key_shape_is_an_entry(key in proptest::collection::vec(any::<u8>(), 1..12), text in "[a-z0-9:]{1,12}") {
+        for key in [key.as_slice(), text.as_bytes()] {
+            let op = redis("GET", std::slice::from_ref(&key), &[]);
+            let entry = shape_of(&op);
+            prop_assert!(allows("redis", &entry, &Operation::Redis(op)), "{key:?} {entry}");
+        }
+    }
+}
