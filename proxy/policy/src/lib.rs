@@ -6,13 +6,17 @@
 
 pub mod class;
 mod compile;
+mod cover;
 mod date;
 pub mod decide;
+pub mod diff;
 pub mod entry;
 pub mod error;
+pub mod explain;
 mod file;
 mod hash;
 mod host;
+mod miss;
 mod model;
 pub mod op;
 pub mod path;

@@ -94,8 +94,25 @@ pub enum Peer {
     },
     /// The addresses that a name resolves to, lower-case.
     Host(String),
-    /// Something that only a cluster knows: matches nothing when standing alone.
-    Cluster,
+    /// Something that only a cluster knows, in words: matches nothing when standing alone.
+    Cluster(String),
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Any => f.write_str("any"),
+            Peer::Host(name) => f.write_str(name),
+            Peer::Cluster(kind) => write!(f, "{kind}"),
+            Peer::Cidr { net, except } => {
+                write!(f, "{net}")?;
+                for (i, hole) in except.iter().enumerate() {
+                    write!(f, "{} {hole}", if i == 0 { " except" } else { "," })?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// What names resolve to.

@@ -51,6 +51,12 @@ pub(crate) trait Text {
 }
 
 impl Sequence {
+    /// `*` alone.
+    pub(crate) fn is_bare(&self) -> bool {
+        let all = |rest: &Rest| rest.separator == 0 && rest.prefix.is_empty();
+        self.parts.is_empty() && self.rest.as_ref().is_some_and(all)
+    }
+
     /// Whether the pattern covers the text: the plain definition of what the trie finds faster.
     pub(crate) fn matches(&self, text: &impl Text) -> bool {
         let mut at = 0;

@@ -29,7 +29,7 @@ pub(crate) fn ranges(peers: &[Peer], addresses: &Addresses) -> Vec<(u128, u128)>
             Peer::Host(name) => {
                 addresses.get(name).iter().map(|a| (number(*a), number(*a))).collect()
             }
-            Peer::Cluster => Vec::new(),
+            Peer::Cluster(_) => Vec::new(),
         })
         .collect()
 }
@@ -162,6 +162,6 @@ mod tests {
         addresses.insert("Redis.shop.", vec!["10.0.0.5".parse().unwrap()]);
         assert!(covers(&peers, &addresses, "10.0.0.5"));
         assert!(!covers(&peers, &addresses, "10.0.0.6"));
-        assert!(!covers(&[Peer::Cluster], &addresses, "10.0.0.5"));
+        assert!(!covers(&[Peer::Cluster("node".into())], &addresses, "10.0.0.5"));
     }
 }

@@ -130,7 +130,7 @@ mod tests {
 
         #[test]
         fn a_key_s_shape_is_an_entry_that_covers_it(
-            text in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b':'), b'0'..b'9'], 1..24)
+            text in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b':'), b'0'..=b'9'], 1..24)
         ) {
             let entry = format!("GET {}", key(&text));
             let separators = Separators::default();

@@ -224,3 +224,72 @@ fn tls_by_name() {
     assert_eq!(sni(Some("old.shop.example")), "denied");
     assert_eq!(sni(Some("b.a.shop.example")), "not_allowed");
 }
+
+#[test]
+fn explains_what_matched_and_what_came_near() {
+    let shop = compile(SHOP);
+    let explained = |text: &str| {
+        let op: weir_policy::text::OpText = text.parse().unwrap();
+        weir_policy::explain::explain(&shop, &op.endpoint, &op.op.operation()).to_string()
+    };
+    assert_eq!(
+        explained("inbound 10.0.0.7 :8080 http cart.shop GET /carts/seven"),
+        "shop.yaml:2:1: shop/cart governs inbound with 2 rules\n\
+         shop.yaml:9:5: spec.inbound[0] applies: protocol http, 3 allowed and 0 denied entries\n\
+         shop.yaml:13:5: spec.inbound[1] does not apply: port 8080 is not among 9090\n\
+         shop.yaml:12:13: spec.inbound[0].allow[0] \"GET /carts/{int}\" comes near: \
+         segment 2 is \"seven\", no {int}\n\
+         shop.yaml:12:33: spec.inbound[0].allow[1] \"POST /carts/{int}/items\" comes near: \
+         segment 2 is \"seven\", no {int}\n\
+         shop.yaml:12:60: spec.inbound[0].allow[2] \"GET /live\" comes near: \
+         segment 1 is \"carts\", not \"live\"\n\
+         refused: no entry allows it (not_allowed)"
+    );
+    let said = explained("outbound 10.9.0.9 :6379 redis db0 GET cart:7");
+    assert!(said.contains("10.9.0.9 is none of redis.shop.svc (10.9.0.5)"), "{said}");
+    let said = explained("inbound 192.0.2.9 :8080 http - GET /carts/7");
+    assert!(said.contains("workload: frontend (known in a cluster only), 10.0.0.0/8"), "{said}");
+    let said = explained("inbound 10.0.0.7 :8080 http - GET /carts/7");
+    assert!(said.ends_with("allowed by shop/cart spec.inbound[0] \"GET /carts/{int}\""), "{said}");
+}
+
+#[test]
+fn differences_in_what_is_allowed() {
+    let diff = |old: &str, new: &str| {
+        let (old, new) = (parse("old", old).unwrap(), parse("new", new).unwrap());
+        let diff = weir_policy::diff::diff(&old, &new, Mode::Monitor);
+        let mut lines: Vec<String> = diff.changes.iter().map(ToString::to_string).collect();
+        lines.extend(diff.settings.iter().cloned());
+        (diff.is_empty(), lines.join("\n"))
+    };
+    assert_eq!(diff(SHOP, SHOP), (true, String::new()));
+    // Another spelling, and other ports around it, change nothing.
+    let old = rule("from: [{any: true}]\nports: [80, 81]\nprotocol: http\nallow: [GET /%61/b]");
+    let new = rule("from: [{any: true}]\nports: ['80-81']\nprotocol: http\nallow: [GET /a/b]");
+    assert_eq!(diff(&old, &new), (true, String::new()));
+    let new = rule(
+        "from: [{any: true}]\nports: [80]\nprotocol: http\nallow: ['GET /{}/b', POST /x]\ndeny: ['* /admin/*']",
+    );
+    let (same, said) = diff(&old, &new);
+    assert!(!same);
+    assert_eq!(
+        said,
+        "- inbound :81 http from any: GET /a/b\n\
+         + inbound :80 http from any: GET /{}/b\n\
+         + inbound :80 http from any: POST /x\n\
+         + inbound :80 http from any: deny * /admin/*\n\
+         - inbound :80 http from any: GET /a/b (no difference: new:9:13 has :80 http from any: GET /{}/b)"
+    );
+    let (same, said) = diff(SHOP, &SHOP.replace("mode: enforce", "mode: learn"));
+    assert!(!same);
+    assert_eq!(said, "inbound mode: enforce becomes learn\noutbound mode: enforce becomes learn");
+    let (_, said) = diff(
+        SHOP,
+        &SHOP
+            .replace("  inbound:", "  outbound_:")
+            .replace("outbound_", "inbound")
+            .replace("10.0.0.0/8", "10.0.0.0/16"),
+    );
+    assert!(said.contains("- inbound :8080 http from 10.0.0.0/8: GET /carts/{int}\n"), "{said}");
+    assert!(said.contains("(no difference: old:12:13 has"), "{said}");
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::group::Group;
 use super::{Defaults, Described};
+use crate::date::Date;
 use crate::decide::{EntryRef, Mode, Refusal, Unread};
 use crate::entry::List;
 use crate::error::{Error, Errors, Warning};
@@ -16,6 +17,7 @@ pub(super) struct Compiled {
     pub(super) policies: Vec<TrafficPolicy>,
     pub(super) warnings: Vec<Warning>,
     pub(super) hosts: Vec<String>,
+    pub(super) today: Option<Date>,
     pub(super) groups: Vec<Group>,
     /// By [`Side`].
     pub(super) sides: [Option<SideRules>; 2],
@@ -54,7 +56,8 @@ pub(super) struct Placed {
 
 impl Compiled {
     pub(super) fn new(policies: Vec<TrafficPolicy>, defaults: &Defaults) -> Result<Self, Errors> {
-        let mut compiled = Self { policies, ..Self::default() };
+        let today = Some(defaults.today);
+        let mut compiled = Self { policies, today, ..Self::default() };
         let mut errors = compiled.doubles();
         for side in [Side::Inbound, Side::Outbound] {
             let rules = compiled.side(side, defaults, &mut errors);

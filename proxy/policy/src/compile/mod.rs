@@ -34,6 +34,7 @@ pub struct Defaults {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     compiled: Arc<Compiled>,
+    addresses: Addresses,
     places: Places,
 }
 
@@ -82,13 +83,17 @@ impl Snapshot {
     ) -> Result<Self, Errors> {
         let compiled = Arc::new(Compiled::new(policies, defaults)?);
         let places = Places::new(&compiled, addresses);
-        Ok(Self { compiled, places })
+        Ok(Self { compiled, addresses: addresses.clone(), places })
     }
 
     /// The same policies where names resolve to other addresses.
     #[must_use]
     pub fn with_addresses(&self, addresses: &Addresses) -> Self {
-        Self { compiled: self.compiled.clone(), places: Places::new(&self.compiled, addresses) }
+        Self {
+            compiled: self.compiled.clone(),
+            addresses: addresses.clone(),
+            places: Places::new(&self.compiled, addresses),
+        }
     }
 
     /// The policies, in order.
@@ -104,6 +109,16 @@ impl Snapshot {
     /// The names that the policies want resolved, each once.
     pub fn hosts(&self) -> &[String] {
         &self.compiled.hosts
+    }
+
+    /// Whether an entry's last day is over.
+    pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
+        entry.expires.zip(self.compiled.today).is_some_and(|(last, today)| last < today)
+    }
+
+    /// What names resolve to here.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// What the policy says of a connection to or from `endpoint`.

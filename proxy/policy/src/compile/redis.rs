@@ -47,25 +47,6 @@ struct RedisEntry {
     separators: Separators,
 }
 
-/// The commands that an entry covers; none: any. One that names a script covers every command
-/// that runs it.
-fn commands_of(pattern: &RedisPattern) -> Vec<&str> {
-    match (pattern.command.as_deref(), &pattern.script) {
-        (None, _) => Vec::new(),
-        (Some(name), ScriptPattern::Unnamed) => vec![name],
-        (Some("EVAL" | "EVALSHA"), _) => vec!["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"],
-        (Some("EVAL_RO" | "EVALSHA_RO"), _) => vec!["EVAL_RO", "EVALSHA_RO"],
-        (Some("FCALL"), _) => vec!["FCALL", "FCALL_RO"],
-        (Some(name), _) => vec![name],
-    }
-}
-
-/// `*` alone: covers even what cannot be known.
-fn is_bare(pattern: &Sequence) -> bool {
-    pattern.parts.is_empty()
-        && pattern.rest.as_ref().is_some_and(|r| r.separator == 0 && r.prefix.is_empty())
-}
-
 impl RedisMatcher {
     pub(crate) fn insert(
         &mut self,
@@ -76,8 +57,8 @@ impl RedisMatcher {
         separators: Separators,
     ) {
         let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let commands: Vec<u16> =
-            commands_of(pattern).into_iter().map(|name| self.command_index(name)).collect();
+        let names = pattern.commands().unwrap_or_default();
+        let commands: Vec<u16> = names.into_iter().map(|n| self.command_index(n)).collect();
         for command in &commands {
             self.commands[usize::from(*command)].push(list, id);
         }
@@ -302,7 +283,7 @@ impl<'a> Asked<'a> {
     fn covers(&self, entry: &RedisEntry) -> bool {
         let all = |source: &Keys<'_>, patterns: &[Sequence], glob: bool| match source {
             // What cannot be known must be allowed by name, and with all there may be.
-            Keys::Unknown => !entry.commands.is_empty() && patterns.iter().any(is_bare),
+            Keys::Unknown => !entry.commands.is_empty() && patterns.iter().any(Sequence::is_bare),
             Keys::Known(source) => source.all(&mut |text| {
                 let text = self.text(text, entry.separators, glob);
                 patterns.iter().any(|pattern| pattern.matches(&text))

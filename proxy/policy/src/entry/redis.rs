@@ -21,6 +21,21 @@ pub struct RedisPattern {
     pub channels: Vec<Sequence>,
 }
 
+impl RedisPattern {
+    /// The commands that the entry covers; none: any. One that names a script covers every
+    /// command that runs it.
+    pub(crate) fn commands(&self) -> Option<Vec<&str>> {
+        let name = self.command.as_deref()?;
+        Some(match (name, &self.script) {
+            (name, ScriptPattern::Unnamed) => vec![name],
+            ("EVAL" | "EVALSHA", _) => vec!["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"],
+            ("EVAL_RO" | "EVALSHA_RO", _) => vec!["EVAL_RO", "EVALSHA_RO"],
+            ("FCALL", _) => vec!["FCALL", "FCALL_RO"],
+            (name, _) => vec![name],
+        })
+    }
+}
+
 /// The subcommand of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subcommand {

@@ -50,13 +50,14 @@ pub(super) fn peer(reader: &mut Reader<'_>, node: &Node, field: &str) -> Option<
             if kind == "node" {
                 only_true(reader, &object, field, "node")?;
             }
+            let words = cluster_peer(reader, &object, field)?;
             let at = reader.origin(node.referenced);
             reader.warn(
                 at,
                 field,
-                format!("{kind} is known in a cluster only: matches nothing here"),
+                format!("{words} is known in a cluster only: matches nothing here"),
             );
-            Some(Peer::Cluster)
+            Some(Peer::Cluster(words))
         }
     }
 }
@@ -128,4 +129,28 @@ fn host(reader: &mut Reader<'_>, object: &Object<'_>, field: &str) -> Option<Pee
         return None;
     }
     Some(Peer::Host(name))
+}
+
+/// A peer of the cluster in words: its fields as they stand.
+fn cluster_peer(reader: &mut Reader<'_>, object: &Object<'_>, field: &str) -> Option<String> {
+    let mut words = Vec::new();
+    for name in object.names() {
+        let Some(node) = object.get(name) else { continue };
+        match &node.value {
+            Value::Text(text) => words.push(format!("{name}: {text}")),
+            Value::Bool(true) if name == "node" => words.push("node".to_owned()),
+            Value::Map(_) if name.ends_with("Selector") => {
+                let known = &["matchLabels", "matchExpressions"];
+                reader.object(node, &join(field, name), known, &[])?;
+                words.push(format!("{name} at line {}", node.referenced.line()));
+            }
+            _ => {
+                let expected =
+                    if name.ends_with("Selector") { "a label selector" } else { "a name" };
+                reader.expected(node, &join(field, name), expected);
+                return None;
+            }
+        }
+    }
+    Some(words.join(", "))
 }
