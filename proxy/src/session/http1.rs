@@ -128,8 +128,7 @@ impl Http1 {
             self.slow[Leg::Client as usize] = Slow::Told;
             self.slow_request(cx, out);
         }
-        let reads_server = matches!(self.phase, Phase::Open | Phase::Finishing);
-        if reads_server && self.is_overdue(Leg::Server, cx) {
+        if self.reads_server() && self.is_overdue(Leg::Server, cx) {
             self.slow[Leg::Server as usize] = Slow::Told;
             self.slow_response(cx, out);
         }
@@ -181,9 +180,11 @@ impl Http1 {
     }
 
     fn set_alarm(&self, cx: &Cx<'_>, out: &mut Actions) {
-        let since = self.slow.iter().filter_map(|slow| match slow {
-            Slow::Since(since) => Some(*since),
-            Slow::No | Slow::Told => None,
+        // A leg that is not read any more needs no clock.
+        let read = [self.phase == Phase::Open, self.reads_server()];
+        let since = self.slow.into_iter().zip(read).filter_map(|(slow, read)| match slow {
+            Slow::Since(since) if read => Some(since),
+            _ => None,
         });
         out.push(Action::Wake(since.min().map(|since| since + cx.limits.slow_head)));
     }

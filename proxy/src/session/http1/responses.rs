@@ -25,7 +25,7 @@ impl Http1 {
         }
     }
 
-    fn reads_server(&self) -> bool {
+    pub(super) fn reads_server(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Finishing)
     }
 

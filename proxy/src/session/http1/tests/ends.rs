@@ -99,6 +99,17 @@ fn a_slow_response_head_times_out() {
 }
 
 #[test]
+fn no_clock_runs_once_the_connection_ends() {
+    let mut driver = judged(Refusal::Close);
+    driver.client("GET");
+    driver.server("unsolicited");
+    assert!(driver.ended.closed);
+    driver.sleep(Duration::from_secs(100));
+    assert_eq!(driver.alarm, None);
+    assert_eq!(words(driver.close()), ["- refused unsolicited_response"]);
+}
+
+#[test]
 fn goodbye_between_messages_closes() {
     for judge in [true, false] {
         let mut driver = judged(Refusal::Close);

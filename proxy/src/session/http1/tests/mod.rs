@@ -2,6 +2,7 @@
 
 mod ends;
 mod passes;
+mod policy;
 mod refuses;
 mod slicing;
 mod switches;
