@@ -12,7 +12,7 @@ pub mod inspect;
 pub mod limits;
 mod live;
 mod net;
-mod policies;
+pub mod policies;
 pub mod program_log;
 mod registry;
 mod relay;

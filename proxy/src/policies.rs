@@ -49,6 +49,9 @@ fn read(path: &Path) -> Result<Vec<TrafficPolicy>, Error> {
 }
 
 /// Today in UTC: entries expire by it.
-pub(crate) fn today() -> Result<Date, BadDate> {
+///
+/// # Errors
+/// The system's clock shows a year that no date has.
+pub fn today() -> Result<Date, BadDate> {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string().parse()
 }

@@ -286,3 +286,76 @@ fn mode_says_which_sidecar_it_cannot_reach() {
     assert_eq!(status, 2);
     assert!(err.contains("--for and --reason go with a mode"), "{err}");
 }
+
+#[test]
+fn decisions_are_explained() {
+    let file = policy(POLICY);
+    let path = file.path().to_str().unwrap();
+    for (op, conclusion) in [
+        ("GET /carts/7", "allowed by shop/cart spec.inbound[0] \"GET /carts/{int}\"\n"),
+        ("GET /carts/x", "refused: no entry allows it (not_allowed)\n"),
+        ("GET /live", "\"GET /live\"\n"),
+    ] {
+        let op = format!("inbound 10.0.0.7 :8080 http cart.shop {op}");
+        let (status, out, err) = told(&["policy", "explain", path, "--op", &op]);
+        assert_eq!((status, err.as_str()), (0, ""), "{op}");
+        assert!(out.starts_with(&format!("{path}:1:1: ")) && out.ends_with(conclusion), "{out}");
+    }
+    let (status, _, err) = told(&["policy", "explain", path, "--op", "inbound x"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("expected the peer's address") && err.contains("hint: "), "{err}");
+    let (status, _, _) = told(&["policy", "explain", path]);
+    assert_eq!(status, 2);
+}
+
+#[test]
+fn records_of_the_traffic_log_are_explained() {
+    let file = policy(POLICY);
+    let path = file.path().to_str().unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let record = |id: &str, op: &str, reason: &str| {
+        serde_json::json!({
+            "schema": "weir.dev/traffic/v1", "time": "2026-01-02T03:04:05.000006Z", "id": id,
+            "side": "inbound", "peer": "10.0.0.7", "port": 8080, "protocol": "http",
+            "host": "cart.shop", "op": format!("GET {op}"), "detail": format!("{op}?x={{}}"),
+            "verdict": "refused", "reason": reason, "mode": "enforce",
+        })
+    };
+    let records = [
+        record("a-1", "/admin/{int}", "not_allowed"),
+        record("a-2", "/carts/{int}", "not_allowed"),
+        record("a-3", "/admin;k={}", "not_allowed"),
+    ];
+    std::fs::write(log.path(), records.map(|record| format!("{record}\n")).concat()).unwrap();
+    let explain = |id: &str| {
+        told(&["policy", "explain", path, "--log", log.path().to_str().unwrap(), "--id", id])
+    };
+    let (status, out, _) = explain("a-1");
+    assert_eq!(status, 0);
+    assert!(out.ends_with("refused: no entry allows it (not_allowed)\n"), "{out}");
+    let (status, out, _) = explain("a-2");
+    assert_eq!(status, 0);
+    assert!(out.contains("allowed by") && out.contains("but the record's reason is"), "{out}");
+    let (status, _, err) = explain("a-3");
+    assert_eq!(status, 1);
+    assert!(err.contains("cannot be decided") && err.contains("--log-detail full"), "{err}");
+    let (status, _, err) = explain("a-4");
+    assert_eq!(status, 1);
+    assert!(err.contains("no record of id a-4"), "{err}");
+}
+
+#[test]
+fn differences_are_told_by_what_they_allow() {
+    let old = policy(POLICY);
+    let new = policy(&POLICY.replace("\"GET /live\"]\n    deny", "\"POST /carts\"]\n    deny"));
+    let [old, new] = [&old, &new].map(|file| file.path().to_str().unwrap());
+    let (status, out, _) = told(&["policy", "diff", old, new]);
+    assert_eq!(status, 0);
+    let expected = "allows more:\n  + inbound :8080 http from any: POST /carts\n\
+                    allows less:\n  - inbound :8080 http from any: GET /live\n";
+    assert_eq!(out, expected);
+    let (_, out, _) = told(&["policy", "diff", old, old]);
+    assert_eq!(out, "no difference\n");
+    let (status, _, _) = told(&["policy", "diff", old, "/nonexistent/p.yaml"]);
+    assert_eq!(status, 2);
+}

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use weir_policy::decide::Mode;
 use weir_policy::op::Side;
 use weir_policy::{Rule, Snapshot, TrafficPolicy};
 
@@ -24,7 +25,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (snapshot, texts) = files::compile(&args.files)?;
+    let (snapshot, texts) = files::compile(&args.files, Mode::default())?;
     for warning in snapshot.warnings() {
         Message::new(warning.to_string()).excerpt(texts.excerpt(&warning.at)).warn();
     }

@@ -29,15 +29,15 @@ impl Texts {
     }
 }
 
-/// Reads and compiles all files together, as `weir run` does with its `--policy` flags.
+/// Reads and compiles all files together, as `weir run` does with its `--policy` flags. `mode` is
+/// for policies that name none.
 ///
 /// # Errors
 /// Every error of every file, each with its line.
-pub(super) fn compile(paths: &[PathBuf]) -> Result<(Snapshot, Texts), Failure> {
+pub(super) fn compile(paths: &[PathBuf], mode: Mode) -> Result<(Snapshot, Texts), Failure> {
     let (policies, texts) = parse(paths)?;
-    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-    let today = today.parse().map_err(|_| Failure::other("the system's clock is unset"))?;
-    let defaults = Defaults { mode: Mode::default(), today };
+    let today = weir::policies::today().map_err(|error| Failure::other(error.to_string()))?;
+    let defaults = Defaults { mode, today };
     let snapshot = Snapshot::compile(policies, &defaults, &Addresses::default())
         .map_err(|errors| texts.failed(&[errors]))?;
     Ok((snapshot, texts))

@@ -1,7 +1,10 @@
 //! `weir policy`: what can be asked of policy files without a sidecar.
 
 mod check;
+mod diff;
+mod explain;
 mod files;
+mod record;
 
 use super::failure::Failure;
 
@@ -16,10 +19,14 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    Explain(explain::Args),
+    Diff(diff::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Diff(args) => diff::run(args),
     }
 }
