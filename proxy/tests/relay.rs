@@ -21,8 +21,15 @@ fn echo() -> SocketAddr {
     })
 }
 
-const ANY: &str = "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: t}\n\
-                   spec:\n  mode: enforce\n  unread: {unknownProtocol: allow}\n  inbound:\n  - from: [{any: true}]\n";
+/// Lets every protocol pass to this server, as a connection.
+fn any_protocol(upstream: SocketAddr) -> String {
+    format!(
+        "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: t}}\nspec:\n\
+         \x20 mode: enforce\n  unread: {{unknownProtocol: allow, unsupportedProtocol: allow}}\n\
+         \x20 inbound:\n  - from: [{{any: true}}]\n    ports: [{}]\n",
+        upstream.port()
+    )
+}
 
 /// Sends `bytes` one at a time, each only after the one before has come back.
 fn lock_step(weir: &Weir, bytes: &[u8]) {
@@ -91,8 +98,8 @@ fn a_server_that_speaks_first_is_not_waited_for() {
         let _ = stream.read(&mut line);
         stream.write_all(b"250 hello\r\n").unwrap();
     });
-    for (mode, policy) in [("learn", ""), ("enforce", ANY)] {
-        let weir = Weir::start(mode, policy, at);
+    for (mode, policy) in [("learn", String::new()), ("enforce", any_protocol(at))] {
+        let weir = Weir::start(mode, &policy, at);
         let mut stream = weir.connect();
         let begun = Instant::now();
         assert_eq!(support::read_until(&mut stream, b"\r\n"), b"220 mail ESMTP\r\n");
@@ -166,6 +173,7 @@ fn a_reset_by_the_server_reaches_the_client_after_its_last_bytes() {
 fn a_slow_reader_does_not_grow_memory() {
     const SENT: usize = 256 << 20;
     let at = serve(|mut stream| {
+        let _ = stream.read(&mut [0]);
         let chunk = vec![b'x'; 1 << 20];
         for _ in 0..SENT >> 20 {
             if stream.write_all(&chunk).is_err() {
