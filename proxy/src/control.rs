@@ -1,11 +1,19 @@
 //! What the admin endpoint and the Unix socket can see and change of a running sidecar.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use weir_policy::decide::Mode;
 
+use crate::admin::{Control, ModeState, Override};
 use crate::config::Settings;
+use crate::limits::Limits;
+use crate::live::InForce;
+use crate::registry::Notice;
+use crate::report::Metrics;
 use crate::shared::Shared;
 
 /// See the module's words.
@@ -13,11 +21,27 @@ pub(crate) struct SidecarControl {
     shared: Arc<Shared>,
     settings: ArcSwap<Settings>,
     ready: AtomicBool,
+    live_mode: Mutex<Option<LiveMode>>,
+}
+
+/// A mode that an operator set, and when it ends.
+#[derive(Debug)]
+struct LiveMode {
+    set: Override,
+    until: Option<Instant>,
 }
 
 impl SidecarControl {
+    /// A control of this sidecar, which is not ready yet.
     pub(crate) fn new(shared: Arc<Shared>, settings: Settings) -> Self {
-        Self { shared, settings: ArcSwap::from_pointee(settings), ready: AtomicBool::new(false) }
+        shared.metrics().mode(settings.mode);
+        shared.metrics().policy_generation(shared.live.load().generation);
+        Self {
+            shared,
+            settings: ArcSwap::from_pointee(settings),
+            ready: AtomicBool::new(false),
+            live_mode: Mutex::new(None),
+        }
     }
 
     /// Whether the sidecar wants new connections.
@@ -28,5 +52,113 @@ impl SidecarControl {
     /// Other settings are in force.
     pub(crate) fn reloaded(&self, settings: &Settings) {
         self.settings.store(Arc::new(settings.clone()));
+        self.apply(self.live_mode().as_ref().map(|live| live.set.mode));
+    }
+
+    /// Takes an override back whose time is over. Called every second.
+    pub(crate) fn expire(&self) {
+        let over = |live: &LiveMode| live.until.is_some_and(|until| until <= Instant::now());
+        if self.live_mode().as_ref().is_some_and(over) {
+            self.clear_mode();
+        }
+    }
+
+    fn live_mode(&self) -> MutexGuard<'_, Option<LiveMode>> {
+        self.live_mode.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the override in force on live connections too.
+    fn apply(&self, override_mode: Option<Mode>) {
+        self.shared.live.update(|now| InForce {
+            policy: now.policy.clone(),
+            limits: now.limits.clone(),
+            override_mode,
+            ..*now
+        });
+        self.shared.metrics().mode(override_mode.unwrap_or(self.settings.load().mode));
+        self.shared.registry.tell_all(Notice::Changed);
+    }
+}
+
+impl Control for SidecarControl {
+    fn ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    fn live(&self) -> bool {
+        true
+    }
+
+    fn metrics(&self) -> &Metrics {
+        let budget = &self.shared.budget;
+        self.shared.metrics().memory(budget.used() as u64, budget.limit() as u64);
+        self.shared.metrics()
+    }
+
+    fn config(&self) -> Value {
+        let settings = self.settings.load();
+        let forward =
+            |forward: &crate::config::Forward| format!("{}={}", forward.listen, forward.upstream);
+        let limits: serde_json::Map<_, _> = Limits::TABLE
+            .iter()
+            .map(|limit| (limit.name(), (limit.show)(&settings.limits).into()))
+            .collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "forward": settings.forwards.iter().map(forward).collect::<Vec<_>>(),
+            "policy": settings.policies,
+            "mode": settings.mode.as_str(),
+            "admin": settings.admin,
+            "socket": settings.socket,
+            "grace_seconds": settings.grace.as_secs_f64(),
+            "workers": settings.workers,
+            "memory_bytes": settings.memory_now(),
+            "max_connections": settings.max_connections,
+            "limits": limits,
+            "connections": self.shared.budget.connections(),
+        })
+    }
+
+    fn policy(&self) -> Value {
+        let in_force = self.shared.live.load();
+        json!({
+            "generation": in_force.generation,
+            "files": self.settings.load().policies,
+            "warnings": in_force.policy.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+
+    fn mode(&self) -> ModeState {
+        let live = self.live_mode().as_ref().map(|live| {
+            let left = live.until.map(|until| until.saturating_duration_since(Instant::now()));
+            Override { duration: left, ..live.set.clone() }
+        });
+        ModeState { configured: self.settings.load().mode, live }
+    }
+
+    fn set_mode(&self, change: Override) -> Result<(), String> {
+        let until = match change.duration {
+            Some(duration) => {
+                Some(Instant::now().checked_add(duration).ok_or("the duration is too long")?)
+            }
+            None => None,
+        };
+        tracing::warn!(
+            mode = change.mode.as_str(),
+            duration = ?change.duration,
+            reason = change.reason.as_deref().unwrap_or("none given"),
+            "the mode is set live"
+        );
+        let mode = change.mode;
+        *self.live_mode() = Some(LiveMode { set: change, until });
+        self.apply(Some(mode));
+        Ok(())
+    }
+
+    fn clear_mode(&self) {
+        if self.live_mode().take().is_some() {
+            tracing::warn!("the live mode is taken back");
+            self.apply(None);
+        }
     }
 }

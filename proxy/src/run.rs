@@ -16,6 +16,8 @@ use tracing::{error, info, warn};
 use weir_parsers::redis::Table;
 
 use crate::accept;
+use crate::admin::http::serve_admin;
+use crate::admin::socket::{Socket, serve_socket};
 use crate::budget::Budget;
 use crate::config::Settings;
 use crate::control::SidecarControl;
@@ -50,13 +52,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The Unix socket could not be made.
-    #[error("cannot listen at {}: {source}", path.display())]
-    Socket {
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Socket(io::Error),
     /// The policy files cannot be used.
     #[error("{0}")]
     Policy(policies::Error),
@@ -76,13 +73,16 @@ pub enum Error {
     Start(#[from] io::Error),
 }
 
+/// Called once with where each forward listens.
+pub type OnReady = Box<dyn FnOnce(&[SocketAddr]) + Send>;
+
 /// What a program that embeds the sidecar adds to its settings.
 #[derive(Default)]
 pub struct Extras {
     /// Inspectors that look at every connection, after the policy.
     pub inspectors: Vec<Arc<dyn InspectorFactory>>,
     /// Told the addresses of the forwards, in their order, once they accept.
-    pub ready: Option<Box<dyn FnOnce(&[SocketAddr]) + Send>>,
+    pub ready: Option<OnReady>,
     /// Ends the sidecar as SIGTERM does when it becomes true.
     pub stop: Option<watch::Receiver<bool>>,
 }
@@ -104,6 +104,7 @@ struct Sidecar {
     control: Arc<SidecarControl>,
     listeners: Vec<(tokio::net::TcpListener, SocketAddr)>,
     admin: Option<tokio::net::TcpListener>,
+    socket: Option<Socket>,
     signals: Signals,
     stop: Option<watch::Receiver<bool>>,
 }
@@ -120,6 +121,8 @@ impl Sidecar {
             .map(|forward| Ok((listen(forward.listen, "--forward")?, forward.upstream)))
             .collect::<Result<Vec<_>, Error>>()?;
         let admin = settings.admin.map(|at| listen(at, "--admin")).transpose()?;
+        let socket =
+            settings.socket.as_deref().map(Socket::bind).transpose().map_err(Error::Socket)?;
         let live = Live::new(InForce {
             policy,
             default_mode: settings.mode,
@@ -147,7 +150,7 @@ impl Sidecar {
         }
         let control = Arc::new(SidecarControl::new(shared.clone(), settings.clone()));
         let signals = Signals::new()?;
-        Ok(Self { settings, shared, control, listeners, admin, signals, stop: extras.stop })
+        Ok(Self { settings, shared, control, listeners, admin, socket, signals, stop: extras.stop })
     }
 
     async fn serve(mut self) -> Result<(), Error> {
@@ -157,6 +160,14 @@ impl Sidecar {
         let mut tasks = JoinSet::new();
         for (listener, upstream) in self.listeners.drain(..) {
             tasks.spawn(accept::accept(listener, upstream, self.shared.clone(), workers.clone()));
+        }
+        let (end, ended) = watch::channel(false);
+        let mut doors = JoinSet::new();
+        if let Some(admin) = self.admin.take() {
+            doors.spawn(serve_admin(admin, self.control.clone(), until(ended.clone())));
+        }
+        if let Some(socket) = self.socket.take() {
+            doors.spawn(serve_socket(socket, self.control.clone(), until(ended)));
         }
         self.control.set_ready(true);
         info!(
@@ -175,6 +186,9 @@ impl Sidecar {
             () = self.signals.again() => self.shared.budget.connections(),
         };
         tasks.shutdown().await;
+        end.send_replace(true);
+        // The doors finish the answers under way; nobody may keep them open for long.
+        let _ = tokio::time::timeout(LAST_WRITE, doors.join_all()).await;
         info!(connections_cut = cut, "weir has ended");
         // Relaying threads hand their last records over, then the log is written out.
         if let Some(workers) = Arc::into_inner(workers) {
@@ -192,7 +206,10 @@ impl Sidecar {
         let mut changes = Changes::watch(self.settings.watched());
         loop {
             tokio::select! {
-                _ = tick.tick() => self.look_at_budget(),
+                _ = tick.tick() => {
+                    self.look_at_budget();
+                    self.control.expire();
+                }
                 _ = changes.next() => self.reload(&mut changes),
                 _ = self.signals.hangup.recv() => {
                     self.shared.reporter.reopen();
@@ -271,6 +288,11 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+async fn until(mut ended: watch::Receiver<bool>) {
+    // An error says that the sender is gone, which is an end as well.
+    let _ = ended.wait_for(|ended| *ended).await;
 }
 
 async fn stopped(stop: &mut Option<watch::Receiver<bool>>) {

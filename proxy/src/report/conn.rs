@@ -286,6 +286,13 @@ impl Report for ConnReport {
         });
     }
 
+    fn claimed(&mut self, client: SocketAddr) {
+        let mut members = std::mem::take(&mut self.members).into_vec();
+        members.extend_from_slice(b",\"claimed_client\":");
+        json::string(client.to_string().as_bytes(), 64, &mut members);
+        self.members = members.into_boxed_slice();
+    }
+
     fn id(&self, seq: u64, out: &mut Vec<u8>) {
         record::id(self.id, seq, out);
     }

@@ -134,6 +134,10 @@ pub trait Report {
     /// The transaction has ended: logs and counts it, and takes its memory back.
     fn end(&mut self, now: Instant, transaction: Transaction);
 
+    /// The client's leg began with a PROXY header that claims this client. It is written into
+    /// the connection's records, and trusted for nothing.
+    fn claimed(&mut self, client: std::net::SocketAddr);
+
     /// Writes the id that the client is told of a refusal: `{conn}-{seq}`.
     fn id(&self, seq: u64, out: &mut Vec<u8>);
 }

@@ -70,18 +70,6 @@ impl Detected {
             _ => false,
         }
     }
-
-    /// Whether these settings refuse the connection because it would pass unread.
-    pub(crate) fn is_refused_by(&self, unread: Unread) -> bool {
-        match self {
-            Detected::Http1 | Detected::Redis | Detected::Silent => false,
-            Detected::Http2 => unread.refuse_unsupported,
-            Detected::ServerFirst(greeting) if greeting.is_known() => unread.refuse_unsupported,
-            Detected::ServerFirst(_) | Detected::Unknown(_) => unread.refuse_unknown,
-            Detected::Tls(_) => unread.refuse_encrypted,
-            Detected::Malformed(_) => true,
-        }
-    }
 }
 
 /// What of the settings in force bears on detection.

@@ -162,8 +162,13 @@ impl Session {
         let unread = cx.admission.unread;
         let settings =
             detect::Settings { judge: cx.judge, unread, budget: cx.limits.detection_bytes };
+        let known = detecting.detect.proxy_header().is_some();
         let look = detecting.detect.look(&input, settings);
         out.forward(look.pass);
+        let header = detecting.detect.proxy_header().filter(|_| !known);
+        if let Some(claimed) = header.and_then(|header| header.source) {
+            cx.report.claimed(claimed);
+        }
         let Some(found) = look.found else {
             // The clock runs from the first byte of what is not certain; nobody waits for it
             // while nobody has spoken.

@@ -100,6 +100,8 @@ impl Report for Records {
         self.ended.push(self.record(&transaction));
     }
 
+    fn claimed(&mut self, _client: std::net::SocketAddr) {}
+
     fn id(&self, seq: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("conn-{seq}").as_bytes());
     }

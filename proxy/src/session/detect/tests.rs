@@ -102,23 +102,11 @@ fn an_open_greeting_passes_only_where_nothing_could_refuse_it() {
 }
 
 #[test]
-fn unread_settings_refuse_by_kind() {
-    let refused = |detected: Detected| {
-        [
-            Unread { refuse_unknown: true, ..ALLOW },
-            Unread { refuse_unsupported: true, ..ALLOW },
-            Unread { refuse_encrypted: true, ..ALLOW },
-        ]
-        .map(|unread| detected.is_refused_by(unread))
-    };
-    let hello = || Hello { server_name: None, alpn: Vec::new(), ech: false };
-    assert_eq!(refused(Detected::Unknown("x")), [true, false, false]);
-    assert_eq!(refused(Detected::ServerFirst(Greeting::Other)), [true, false, false]);
-    assert_eq!(refused(Detected::ServerFirst(Greeting::Mysql)), [false, true, false]);
-    assert_eq!(refused(Detected::Http2), [false, true, false]);
-    assert_eq!(refused(Detected::Tls(hello())), [false, false, true]);
-    assert_eq!(refused(Detected::Malformed("x")), [true; 3]);
-    assert_eq!(refused(Detected::Http1), [false; 3]);
+fn named_protocols_without_a_parser_are_unsupported() {
+    assert!(Detected::Http2.is_unsupported());
+    assert!(Detected::ServerFirst(Greeting::Mysql).is_unsupported());
+    assert!(!Detected::ServerFirst(Greeting::Other).is_unsupported());
+    assert!(!Detected::Unknown("x").is_unsupported());
     assert_eq!(Detected::ServerFirst(Greeting::Mysql).label(), "mysql");
 }
 
