@@ -147,6 +147,14 @@ impl Flow {
         self.written = self.cleared;
     }
 
+    /// Forgets what waits to be written.
+    pub(super) fn abandon_pending(&mut self, budget: &Budget) {
+        self.out = Vec::new();
+        self.out_written = 0;
+        self.written = self.cleared;
+        self.settle(budget);
+    }
+
     /// Forgets everything: nobody is there to take it.
     pub(super) fn abandon(&mut self, budget: &Budget) {
         self.out = Vec::new();

@@ -41,17 +41,13 @@ enum Phase {
     Lingering,
 }
 
-struct Half {
-    stream: TcpStream,
-    /// Reset, by the peer or by Weir: neither read nor written any more.
-    dead: bool,
-}
-
 /// A connection whose both legs are up.
 pub(crate) struct Relay {
     conn: Conn,
-    client: Half,
-    server: Half,
+    /// None once it was reset, by the peer or by Weir.
+    client: Option<TcpStream>,
+    /// None once it was reset, by the peer or by Weir.
+    server: Option<TcpStream>,
     /// From the client to the server.
     up: Flow,
     /// From the server to the client.
@@ -77,8 +73,8 @@ impl Relay {
     pub(crate) fn new(conn: Conn, client: TcpStream, server: TcpStream) -> Self {
         Self {
             conn,
-            client: Half { stream: client, dead: false },
-            server: Half { stream: server, dead: false },
+            client: Some(client),
+            server: Some(server),
             up: Flow::default(),
             down: Flow::default(),
             phase: Phase::Open,
@@ -100,10 +96,18 @@ impl Relay {
         }
     }
 
-    fn half(&mut self, leg: Leg) -> &mut Half {
+    /// The socket of a leg, and what goes out to it.
+    fn towards(&mut self, leg: Leg) -> (&mut Option<TcpStream>, &mut Flow, &mut Conn) {
         match leg {
-            Leg::Client => &mut self.client,
-            Leg::Server => &mut self.server,
+            Leg::Client => (&mut self.client, &mut self.down, &mut self.conn),
+            Leg::Server => (&mut self.server, &mut self.up, &mut self.conn),
+        }
+    }
+
+    fn is_dead(&self, leg: Leg) -> bool {
+        match leg {
+            Leg::Client => self.client.is_none(),
+            Leg::Server => self.server.is_none(),
         }
     }
 
@@ -167,7 +171,7 @@ impl Relay {
             Phase::Closing | Phase::Lingering => false,
         };
         wanted
-            && !self.half(from).dead
+            && !self.is_dead(from)
             && !self.flow(from).eof
             && !self.flow(from.other()).has_injected()
     }
@@ -175,28 +179,25 @@ impl Relay {
     /// Writes what waits in the flow from `from`. Ready(true): something was written.
     fn poll_flush(&mut self, from: Leg, cx: &mut Context<'_>) -> Poll<bool> {
         let mut wrote = false;
+        let (stream, flow, conn) = self.towards(from.other());
         loop {
-            let (flow, half) = match from {
-                Leg::Client => (&mut self.up, &mut self.server),
-                Leg::Server => (&mut self.down, &mut self.client),
-            };
-            if half.dead {
-                flow.abandon(self.conn.budget());
-                return Poll::Ready(wrote);
-            }
             let pending = flow.pending();
             if pending.is_empty() {
                 break;
             }
-            match ready!(Pin::new(&mut half.stream).poll_write(cx, pending)) {
+            let Some(stream) = stream else {
+                flow.abandon(conn.budget());
+                break;
+            };
+            match ready!(Pin::new(stream).poll_write(cx, pending)) {
                 Ok(n) => {
-                    self.conn.sent(from.other(), n);
-                    flow.wrote(n, self.conn.budget());
+                    conn.sent(from.other(), n);
+                    flow.wrote(n, conn.budget());
                     wrote = true;
                 }
                 Err(_) => {
                     // The peer is gone for writing; what it sent before may still be there.
-                    flow.abandon(self.conn.budget());
+                    flow.abandon(conn.budget());
                     flow.fin_sent = true;
                     flow.eof = true;
                     self.end = ConnectionOutcome::Reset;
@@ -218,7 +219,9 @@ impl Relay {
         }
         flow.fin_sent = true;
         // Shutdown of a TCP stream does not wait.
-        let _ = Pin::new(&mut self.half(from.other()).stream).poll_shutdown(cx);
+        if let (Some(stream), ..) = self.towards(from.other()) {
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        }
         self.touch();
         true
     }
@@ -227,12 +230,15 @@ impl Relay {
     /// the session has disposed of something.
     fn poll_fill(&mut self, from: Leg, cx: &mut Context<'_>) -> Poll<bool> {
         let most = self.conn.most_held();
-        let (flow, half) = match from {
+        let (flow, stream) = match from {
             Leg::Client => (&mut self.up, &mut self.client),
             Leg::Server => (&mut self.down, &mut self.server),
         };
+        let Some(stream) = stream else {
+            return Poll::Ready(false);
+        };
         // The readiness is asked first, so that an idle leg needs no buffer.
-        match ready!(half.stream.poll_read_ready(cx)) {
+        match ready!(stream.poll_read_ready(cx)) {
             Ok(()) => {}
             Err(_) => return Poll::Ready(self.lost(from)),
         }
@@ -241,7 +247,7 @@ impl Relay {
         };
         let mut buf = ReadBuf::new(room);
         let full = buf.capacity();
-        let read = Pin::new(&mut half.stream).poll_read(cx, &mut buf);
+        let read = Pin::new(stream).poll_read(cx, &mut buf);
         let n = buf.filled().len();
         match read {
             Poll::Pending => {
@@ -275,7 +281,7 @@ impl Relay {
 
     /// The leg was reset by its peer, or its socket failed.
     fn lost(&mut self, leg: Leg) -> bool {
-        self.half(leg).dead = true;
+        *self.towards(leg).0 = None;
         self.flow(leg).eof = true;
         self.end = ConnectionOutcome::Reset;
         self.advance(leg);
@@ -376,25 +382,33 @@ impl Relay {
         }
     }
 
+    /// Resets a leg at once. What waits to be written to it is given to the kernel first, as far
+    /// as that takes it.
     fn reset(&mut self, leg: Leg) {
-        let half = self.half(leg);
-        half.dead = true;
-        // The socket is closed when the connection ends, moments from now; until then the other
-        // leg may still get its answer.
-        crate::net::reset_on_close(&half.stream);
+        let (stream, flow, conn) = self.towards(leg);
+        if let Some(stream) = stream.take() {
+            while !flow.pending().is_empty() {
+                match stream.try_write(flow.pending()) {
+                    Ok(n @ 1..) => flow.wrote(n, conn.budget()),
+                    _ => break,
+                }
+            }
+            crate::net::reset_on_close(&stream);
+        }
+        flow.abandon_pending(conn.budget());
         self.end = ConnectionOutcome::Reset;
         self.begin_closing();
     }
 
     /// Goes on to the next phase when the present one has nothing left to do.
     fn settle_phase(&mut self) {
-        if self.phase == Phase::Finishing && (self.server.dead || self.down.eof) {
+        if self.phase == Phase::Finishing && (self.server.is_none() || self.down.eof) {
             // Nobody is left who could answer what the session still waits for.
             self.begin_closing();
         }
         if self.phase == Phase::Closing
-            && (self.up.is_flushed() || self.server.dead)
-            && (self.down.is_flushed() || self.client.dead)
+            && (self.up.is_flushed() || self.server.is_none())
+            && (self.down.is_flushed() || self.client.is_none())
         {
             self.begin_lingering();
         }
@@ -404,10 +418,8 @@ impl Relay {
         if let Some(leg) = self.pass_reset {
             self.reset(leg);
         }
-        for half in [&mut self.client, &mut self.server] {
-            if !half.dead {
-                let _ = socket2::SockRef::from(&half.stream).shutdown(std::net::Shutdown::Write);
-            }
+        for stream in [&self.client, &self.server].into_iter().flatten() {
+            let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
         }
         self.phase = Phase::Lingering;
         self.deadline = Some(Instant::now() + self.conn.limits().linger);
@@ -415,7 +427,7 @@ impl Relay {
 
     /// Reads the client and throws it away until it ends, so that no reset overtakes the answer.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.client.dead || self.up.eof {
+        if self.up.eof {
             return Poll::Ready(());
         }
         let mut scratch = [0; 4096];
@@ -424,7 +436,10 @@ impl Relay {
                 return Poll::Ready(());
             }
             let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut self.client.stream).poll_read(cx, &mut buf)) {
+            let Some(client) = &mut self.client else {
+                return Poll::Ready(());
+            };
+            match ready!(Pin::new(client).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => self.lingered += buf.filled().len() as u64,
                 _ => return Poll::Ready(()),
             }
@@ -432,8 +447,9 @@ impl Relay {
     }
 
     fn is_over(&self) -> bool {
-        let ended =
-            |flow: &Flow, to: &Half| flow.eof && flow.is_flushed() && (flow.fin_sent || to.dead);
+        let ended = |flow: &Flow, to: &Option<TcpStream>| {
+            flow.eof && flow.is_flushed() && (flow.fin_sent || to.is_none())
+        };
         ended(&self.up, &self.server) && ended(&self.down, &self.client)
     }
 

@@ -58,7 +58,8 @@ pub enum Action {
     Finish(Duration),
     /// Deliver what is queued on both legs, then close both (FIN, lingering).
     Close,
-    /// Reset this leg at once, queued bytes and all.
+    /// Reset this leg, after what is queued to it has gone as far as it goes without waiting; the
+    /// other leg gets what is queued to it and is closed.
     Reset(Leg),
     /// The rest of the input, and all that follows on both legs, passes without the session.
     Opaque,
