@@ -3,6 +3,8 @@
 //! An input begins with one byte that is the seed of the cuts (its low bits are also what a
 //! target chooses by), so that a seed file is a message behind one character.
 
+pub mod drive;
+
 /// Lengths of reads, from 1 to 64 bytes, the same for the same seed.
 #[derive(Clone, Debug)]
 pub struct Cuts(u32);

@@ -1,0 +1,93 @@
+//! A session says and does the same however the reads of its legs are cut, in observe and in
+//! judge; in observe everything passes as it came.
+#![no_main]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use weir::limits::Limits;
+use weir::report::Verdict;
+use weir_fuzz::drive::{Outcomes, Setting, drive};
+use weir_fuzz::{Cuts, runs};
+use weir_policy::decide::{Mode, Refusal, Snapshot};
+use weir_policy::op::{Endpoint, Protocol, Side};
+use weir_policy::{Addresses, Date, Defaults};
+
+static POLICY: LazyLock<Snapshot> = LazyLock::new(|| {
+    let policies = weir_policy::parse("policy.yaml", include_str!("../policy.yaml"));
+    let today = Date::new(2026, 1, 1).expect("a day");
+    let defaults = Defaults { mode: Mode::Enforce, today };
+    Snapshot::compile(policies.expect("a policy"), &defaults, &Addresses::default())
+        .expect("a policy that compiles")
+});
+
+/// With a rule for HTTP, for Redis, for TLS, for any protocol that is known, and for any at all.
+const PORTS: [u16; 5] = [8080, 6379, 8443, 9000, 9001];
+
+fuzz_target!(|input: &[u8]| {
+    let [how, seed, rest @ ..] = input else { return };
+    let port = PORTS[usize::from(how & 7) % PORTS.len()];
+    let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+    let endpoint = Endpoint { side: Side::Inbound, peer, port };
+    let mut admission = POLICY.admit(&endpoint);
+    admission.refusal = match how >> 3 & 3 {
+        0 | 1 => Refusal::Close,
+        2 => Refusal::Answer,
+        _ => Refusal::Reset,
+    };
+    let mut limits = Limits::default();
+    if how & 0x20 != 0 {
+        (limits.head_bytes, limits.judging_bytes, limits.detection_bytes) = (256, 128, 1024);
+    }
+    let setting = Setting {
+        judge: false,
+        policy: &POLICY,
+        admission: &admission,
+        endpoint: &endpoint,
+        limits: &limits,
+        ends: how & 0x40 != 0,
+    };
+    let observed = any_cut(setting, *seed, rest);
+    let sent = |client: bool| -> Vec<u8> {
+        runs(rest).filter(|run| run.client == client).flat_map(|run| run.bytes).copied().collect()
+    };
+    assert_eq!(observed.out, [sent(false), sent(true)], "observed bytes pass as they came");
+    let judged = any_cut(Setting { judge: true, ..setting }, *seed, rest);
+    if matches!(admission.protocol, Some(Protocol::Http | Protocol::Redis)) {
+        agree(&observed, &judged);
+    }
+});
+
+/// Feeds a session the runs whole, in pieces and bytewise, and answers what came of it each time.
+fn any_cut(setting: Setting<'_>, seed: u8, input: &[u8]) -> Outcomes {
+    let whole = drive(setting, runs(input), || usize::MAX);
+    let mut cuts = Cuts::new(seed);
+    same(&whole, &drive(setting, runs(input), || cuts.next_len()));
+    same(&whole, &drive(setting, runs(input), || 1));
+    whole
+}
+
+fn same(whole: &Outcomes, cut: &Outcomes) {
+    assert_eq!(whole.records, cut.records);
+    assert_eq!(whole.ended, cut.ended);
+    for (whole, cut) in whole.out.iter().zip(&cut.out) {
+        assert!(whole == cut, "{}\n{}", whole.escape_ascii(), cut.escape_ascii());
+    }
+}
+
+/// Up to the first refusal, judging says what observing says; and where judging refuses,
+/// observing says of something that enforce would. (A bad answer refuses its request where that
+/// is judged, and has a record of its own where it is observed. One that is cut short is refused
+/// there, and is only incomplete here.)
+fn agree(observed: &Outcomes, judged: &Outcomes) {
+    for (seen, judged) in observed.records.iter().zip(&judged.records) {
+        assert_eq!(seen.op, judged.op);
+        if judged.verdict == Verdict::Refused {
+            let told = observed.records.iter().any(|seen| seen.verdict != Verdict::Allowed);
+            assert!(told || judged.reason == "truncated", "{judged:?}\n{observed:?}");
+            return;
+        }
+        assert_eq!(seen.verdict, judged.verdict, "{seen:?}\n{judged:?}");
+    }
+}
