@@ -18,6 +18,8 @@ pub struct Limit {
     pub what: &'static str,
     /// What happens when it is reached.
     pub outcome: &'static str,
+    /// The metric that counts it, where it has one of its own.
+    own_metric: &'static [&'static str],
     /// Its smallest and its largest value, as a user writes them.
     pub range: fn() -> (String, String),
     /// Its value in a set of limits, as a user writes it.
@@ -33,7 +35,8 @@ impl Limit {
 
     /// The metric that counts how often it is reached.
     pub fn metric(&self) -> String {
-        format!("weir_limit_reached_total{{limit=\"{}\"}}", self.label)
+        let of_all = || format!("weir_limit_reached_total{{limit=\"{}\"}}", self.label);
+        self.own_metric.first().map_or_else(of_all, ToString::to_string)
     }
 }
 
@@ -138,6 +141,7 @@ macro_rules! limits {
         $(#[doc = $what:literal])+
         $field:ident: $type:ty = $default:expr, $kind:ident $least:expr, $most:expr;
         reached: $outcome:literal;
+        $(metric: $metric:literal;)?
     )+) => {
         /// The limits of one running sidecar.
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +161,7 @@ macro_rules! limits {
                 label: stringify!($field),
                 what: concat!($($what),+),
                 outcome: $outcome,
+                own_metric: &[$($metric)?],
                 range: || {
                     let (least, most): ($type, $type) = ($least, $most);
                     (kind::$kind::show(least), kind::$kind::show(most))
@@ -182,6 +187,7 @@ limits! {
     dial_timeout: Duration = Duration::from_secs(5),
         time Duration::from_millis(10), Duration::from_mins(5);
     reached: "the client is reset";
+    metric: "weir_dials_total{result=\"timeout\"}";
 
     /// Time for a head, command or handshake that has begun to become complete.
     slow_head: Duration = Duration::from_secs(60),
@@ -191,12 +197,12 @@ limits! {
     /// An HTTP head or trailer section, in bytes.
     head_bytes: usize = 64 << 10,
         bytes 1 << 10, 1 << 20;
-    reached: "enforce answers 431 and closes; learn and monitor pass it on unread";
+    reached: "enforce refuses: 431 for a request, 502 for a response; learn and monitor pass it on unread";
 
     /// A unit that is held whole and judged, in bytes.
     judging_bytes: usize = 64 << 10,
         bytes 4 << 10, 16 << 20;
-    reached: "what is larger is judged as it streams, with its last byte withheld";
+    reached: "a larger Redis command is judged as it streams, its last bytes withheld; refused if what decides does not fit";
 
     /// Bytes of either leg that detection looks at.
     detection_bytes: usize = 32 << 10,
@@ -223,6 +229,7 @@ limits! {
     linger: Duration = Duration::from_secs(2),
         time Duration::from_millis(10), Duration::from_mins(1);
     reached: "both legs are closed";
+    metric: "none";
 
     /// Time that a half-closed connection may be silent.
     half_close_idle: Duration = Duration::from_secs(300),

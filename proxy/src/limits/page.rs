@@ -31,7 +31,18 @@ const PROCESS: &str = "
 | `--memory` | three quarters of the cgroup's limit | accepting pauses until connections end or buffers are given back | `weir_accept_pauses_total{cause=\"memory\"}` |
 | `--max-connections` | none | accepting pauses until a connection ends | `weir_accept_pauses_total{cause=\"connections\"}` |
 | open descriptors | the process's own limit (`ulimit -n`) | accepting pauses until a connection ends | `weir_accept_pauses_total{cause=\"descriptors\"}` |
-| `--grace` | 30s | at shutdown, what is still open is closed 2 s before it is over | none |
+| `--grace` | 30s | at shutdown, what is still open is told goodbye 2 s before it is over, then closed | none |
+
+## What cannot be set
+
+| bound | value | when it is reached | metric |
+| --- | --- | --- | --- |
+| traffic log, waiting to be written | 64 batches of 32 KiB | records are dropped | `weir_traffic_log_dropped_total` |
+| a text in a record | 1 KiB | it is cut, and ends in `…` | none |
+| the program's own log, waiting to be written | 1024 lines | lines are dropped; a later line says how many | none |
+| connections to the admin endpoint, and to the socket | 64 each | the oldest is closed | `weir_admin_rejected_total{cause=\"busy\"}` |
+| one such connection | 15 s, 5 s for its request | it is closed | none |
+| bytes read after a refusal, so that it arrives | 16 MiB, and `linger` | both legs are closed | none |
 ";
 
 /// The text of docs/limits.md.
