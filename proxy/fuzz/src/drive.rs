@@ -1,6 +1,7 @@
 //! A relay without sockets: hands a session the runs of both legs, does what it answers, and
 //! keeps what passed and what was reported.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use weir::limits::Limits;
@@ -280,6 +281,8 @@ impl Report for Records {
             complete: transaction.complete,
         });
     }
+
+    fn claimed(&mut self, _: SocketAddr) {}
 
     fn id(&self, seq: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("fuzz-{seq}").as_bytes());
