@@ -96,8 +96,7 @@ fn judge(attack: &Attack, bytes: &[u8], end: End) -> (bool, String) {
 
 fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|&b| b == b'\r' || b == b'\n').next();
-    let words = line.unwrap_or_default().escape_ascii().to_string();
-    words.chars().take(60).collect()
+    String::from_utf8_lossy(line.unwrap_or_default()).into_owned()
 }
 
 /// The id that a refusal tells: `"id":"…"` in a problem document, `(id …)` in a Redis error.

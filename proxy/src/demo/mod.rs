@@ -50,20 +50,19 @@ pub struct Options {
     pub keep: Option<PathBuf>,
 }
 
-/// Runs the demo and tells about it on standard output.
+/// Runs the demo and tells about it on standard output; what keeps it from running goes to
+/// standard error.
 ///
 /// Success means that every customer request had the expected answer and every attack was
 /// refused and logged. Everything that was started is stopped again, also on failure and on
 /// SIGINT, SIGTERM and SIGHUP.
 pub fn run(options: &Options) -> ExitCode {
     let mut transcript = Transcript::stdout();
-    let result = start(options, &mut transcript);
-    match result {
+    match start(options, &mut transcript) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(words) => {
-            let words = transcript.paint(transcript::Tone::Bad, &words);
-            transcript.line(&words);
+            transcript.error(&words);
             ExitCode::FAILURE
         }
     }

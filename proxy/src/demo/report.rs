@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::attacks::Attack;
 use super::customers::{CUSTOMERS, Tally};
 use super::log::Record;
+use super::shop::Workload;
 use super::sidecar::{Sidecar, mode_word};
 use super::stage::Finding;
-use super::transcript::{Tone, Transcript};
+use super::transcript::{Tone, Transcript, printable};
 use super::workplace::Workplace;
 use weir_policy::decide::Mode;
 
@@ -82,10 +83,14 @@ pub(super) fn attack(to: &mut Transcript, n: usize, attack: &Attack, finding: &F
     let (kind, words) = (attack.kind, &attack.words);
     to.line(&format!("{n:>2} {verdict}  {kind}: {words}"));
     let label = |to: &Transcript, text: &str| to.paint(Tone::Quiet, &format!("{text:<8}"));
-    to.line(&format!("   {} {}", label(to, "intruder"), finding.booty.words));
+    let got = printable(&finding.booty.words);
+    let id = finding.booty.id.as_ref().map(|id| format!(", id {id}"));
+    // A Redis error has the id in its words.
+    let id = id.filter(|_| attack.target != Workload::Store).unwrap_or_default();
+    to.line(&format!("   {} {got}{id}", label(to, "intruder")));
     let seen = match &finding.reached {
         None => "saw nothing of it".to_owned(),
-        Some(what) => format!("received {}", what.escape_debug()),
+        Some(what) => format!("received {}", printable(what)),
     };
     to.line(&format!("   {} {seen}", label(to, attack.target.name())));
     let record = match &finding.record {

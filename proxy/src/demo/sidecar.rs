@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -53,11 +54,15 @@ impl Sidecar {
         for _ in 0..TRIES {
             let sidecar = Self::spawn(workload, service, place, mode);
             let mut sidecar = sidecar.map_err(|error| format!("{name}'s sidecar: {error}"))?;
-            if sidecar.ready().await {
+            let begun = Instant::now();
+            if sidecar.ready(begun + START).await {
                 return Ok(sidecar);
             }
             drop(sidecar);
             said = std::fs::read_to_string(place.program_log(workload)).unwrap_or_default();
+            if begun.elapsed() > START {
+                break;
+            }
         }
         Err(format!("{name}'s sidecar does not get ready. It says:\n{}", said.trim_end()))
     }
@@ -71,7 +76,8 @@ impl Sidecar {
         let [address, admin] = free_ports()?;
         let policy = place.write_policy(workload, service.address)?;
         // Made here, so that it can be read before the sidecar has written to it.
-        File::options().create(true).append(true).open(place.traffic_log(workload))?;
+        let mut log = File::options();
+        log.create(true).append(true).mode(0o600).open(place.traffic_log(workload))?;
         let socket = place.dir().join(format!("{}.sock", workload.name()));
         let socket = Some(socket).filter(|path| path.as_os_str().len() < 100);
         let mut command = Command::new(std::env::current_exe()?);
@@ -79,7 +85,7 @@ impl Sidecar {
         command.arg("--policy").arg(policy);
         command.args(["--mode", mode_word(mode)]);
         command.arg("--traffic-log").arg(place.traffic_log(workload));
-        command.args(["--log-allowed", "all", "--workers", "1", "--grace", "2s"]);
+        command.args(["--log-allowed", "all", "--workers", "1", "--grace", "1s"]);
         command.arg(format!("--admin={admin}"));
         if let Some(socket) = &socket {
             command.arg("--socket").arg(socket);
@@ -93,8 +99,7 @@ impl Sidecar {
     }
 
     /// Waits until the admin endpoint says so; false when the child has ended or time is up.
-    async fn ready(&mut self) -> bool {
-        let deadline = Instant::now() + START;
+    async fn ready(&mut self, deadline: Instant) -> bool {
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return false;

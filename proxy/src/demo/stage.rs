@@ -146,7 +146,7 @@ impl Stage {
         if !recorder.saw(attack.trace.as_bytes()) {
             return Ok(None);
         }
-        let done = recorder.carried_out(&attack.trace);
+        let done = [&attack.trace, &attack.words].into_iter().find_map(|w| recorder.carried_out(w));
         Ok(Some(done.unwrap_or_else(|| "its bytes".to_owned())))
     }
 

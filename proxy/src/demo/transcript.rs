@@ -35,6 +35,11 @@ impl Transcript {
         let _ = self.out.flush();
     }
 
+    /// Writes what went wrong to standard error.
+    pub(super) fn error(&mut self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "weir demo: {text}");
+    }
+
     /// `text` in a tone, for use in a line.
     pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
         if !self.colours {
@@ -47,5 +52,26 @@ impl Transcript {
             Tone::Strong => "1",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// Text of the intruder's as a terminal may have it: control characters are escaped, and what is
+/// too long is cut.
+pub(super) fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().take(110) {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_obey() {
+        assert_eq!(printable("it's \x1b[31m\0"), "it's \\u{1b}[31m\\u{0}");
+        assert_eq!(printable(&"x".repeat(1000)).len(), 110);
     }
 }

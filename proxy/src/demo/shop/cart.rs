@@ -43,7 +43,7 @@ async fn handle(store: &Store, request: Request<Incoming>) -> Result<Reply, Repl
         ("GET", ["carts", id]) => show(store, id).await,
         ("POST", ["carts", id, "items"]) => add(store, id, &body(request).await?).await,
         ("POST", ["carts", id, "checkout"]) => checkout(store, id).await,
-        ("DELETE", ["carts", id]) => {
+        ("DELETE", ["carts", id] | ["carts", id, "items"]) => {
             store.call(&["DEL", &key(id)]).await?;
             Ok(text(StatusCode::OK, "gone\n"))
         }

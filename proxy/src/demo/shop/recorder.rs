@@ -28,6 +28,8 @@ type Tape = Arc<Mutex<Vec<u8>>>;
 impl Recorder {
     /// Records what is read from `stream` from now on.
     pub(super) fn listen(&self, stream: TcpStream) -> Recorded {
+        // A socket that cannot be told so is slow, not wrong.
+        let _ = stream.set_nodelay(true);
         let tape = Tape::default();
         if !self.shared.stopped.load(Ordering::Relaxed) {
             lock(&self.shared.tapes).push(Arc::clone(&tape));

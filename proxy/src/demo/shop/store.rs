@@ -29,7 +29,6 @@ pub(super) async fn serve(listener: TcpListener, recorder: Recorder) {
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let _ = stream.set_nodelay(true);
         let stream = recorder.listen(stream);
         let (notes, data) = (recorder.clone(), Arc::clone(&data));
         connections.spawn(async move {
