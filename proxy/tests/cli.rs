@@ -262,6 +262,19 @@ fn every_error_of_every_policy_is_shown_in_place() {
 }
 
 #[test]
+fn run_refuses_a_bad_policy_and_shows_the_place() {
+    let file = policy(&POLICY.replace("allow:", "alow:"));
+    let path = file.path().to_str().unwrap();
+    let (status, _, err) = run(&["--admin", "off", "--policy", path]);
+    assert_eq!(status, 2, "{err}");
+    assert!(err.contains(&format!("weir: error: {path}:10:5: ")), "{err}");
+    assert!(err.contains(" 10 |     alow: ["), "{err}");
+    let (status, _, err) = run(&["--admin", "off", "--policy", "/nonexistent/p.yaml"]);
+    assert_eq!(status, 2, "{err}");
+    assert!(err.contains("cannot read /nonexistent/p.yaml"), "{err}");
+}
+
+#[test]
 fn a_warning_is_told_and_is_no_failure() {
     let file = policy(&POLICY.replace("{any: true}", "{workload: frontend}"));
     let (status, out, err) = told(&["policy", "check", file.path().to_str().unwrap()]);

@@ -8,6 +8,7 @@ use weir::program_log;
 use weir::run::{Error, Extras};
 
 use super::failure::{Excerpt, Failure};
+use super::policy::files;
 
 /// Run the sidecar: accept connections, forward them, read, judge and log what they say
 ///
@@ -40,7 +41,15 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let settings = source.load().map_err(bad_settings)?;
     let _log = program_log::start(&settings.log)
         .map_err(|error| Failure::other(format!("cannot start the program's log: {error}")))?;
-    weir::run::run(settings, Extras::default()).map_err(ended)
+    let (policies, mode) = (settings.policies.clone(), settings.mode);
+    weir::run::run(settings, Extras::default()).map_err(|error| match error {
+        // Told with the lines that are meant.
+        Error::Policy(_) => match files::compile(&policies, mode) {
+            Err(failure) => failure,
+            Ok(_) => ended(error),
+        },
+        error => ended(error),
+    })
 }
 
 fn bad_settings(error: config::Error) -> Failure {
@@ -64,10 +73,7 @@ fn ended(error: Error) -> Failure {
         },
         Error::Socket { .. } => Failure::other(message)
             .hint("its directory must exist and be writable; --socket names another place"),
-        Error::Policy(_) => {
-            Failure::usage(message).hint("`weir policy check` shows the place in the file")
-        }
-        Error::RedisCommands { .. } => Failure::usage(message),
+        Error::Policy(_) | Error::RedisCommands { .. } => Failure::usage(message),
         Error::TrafficLog(_) => Failure::other(message).hint(
             "its directory must exist and be writable; --traffic-log names another file, or `off`",
         ),

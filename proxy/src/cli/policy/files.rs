@@ -10,7 +10,7 @@ use crate::cli::failure::{Excerpt, Failure, Message};
 
 /// The texts of policy files, by the names that errors give them.
 #[derive(Debug, Default)]
-pub(super) struct Texts(HashMap<String, String>);
+pub(in crate::cli) struct Texts(HashMap<String, String>);
 
 impl Texts {
     /// The line that is meant.
@@ -34,7 +34,7 @@ impl Texts {
 ///
 /// # Errors
 /// Every error of every file, each with its line.
-pub(super) fn compile(paths: &[PathBuf], mode: Mode) -> Result<(Snapshot, Texts), Failure> {
+pub(in crate::cli) fn compile(paths: &[PathBuf], mode: Mode) -> Result<(Snapshot, Texts), Failure> {
     let (policies, texts) = parse(paths)?;
     let today = weir::policies::today().map_err(|error| Failure::other(error.to_string()))?;
     let defaults = Defaults { mode, today };

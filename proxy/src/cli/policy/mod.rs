@@ -3,7 +3,7 @@
 mod check;
 mod diff;
 mod explain;
-mod files;
+pub(super) mod files;
 mod record;
 
 use super::failure::Failure;
