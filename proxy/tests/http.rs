@@ -1,5 +1,7 @@
 //! HTTP/1.1 between real clients and servers: curl, nginx and hyper on either side of a sidecar.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::io::{Read, Write};
@@ -326,11 +328,11 @@ fn secrets_are_in_no_log() {
 fn a_drain_says_goodbye_in_the_protocol() {
     let at = serve(|mut stream| {
         read_until(&mut stream, b"\r\n\r\n");
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(3500));
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         let _ = stream.read(&mut [0]);
     });
-    let mut weir = Weir::start_with("monitor", &policy(at), &[at], &["--grace", "3s"]);
+    let mut weir = Weir::start_with("monitor", &policy(at), &[at], &["--grace", "5s"]);
     let mut idle = weir.connect();
     let mut busy = weir.connect();
     std::thread::sleep(Duration::from_millis(500));
