@@ -145,6 +145,8 @@ impl HostPattern {
 pub(crate) struct HostIndex {
     /// Sorted by hash; the pattern decides, the hash only finds.
     patterns: Vec<(u64, HostPattern, u32)>,
+    /// Some pattern is a wildcard.
+    wild: bool,
 }
 
 impl HostIndex {
@@ -161,7 +163,8 @@ impl HostIndex {
             })
             .collect();
         patterns.sort();
-        Self { patterns }
+        let wild = patterns.iter().any(|(_, p, _)| matches!(p, HostPattern::Wildcard(_)));
+        Self { patterns, wild }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -179,8 +182,9 @@ impl HostIndex {
         match host {
             Host::Addr(addr) => self.bucket(hash_addr(addr), host, visit),
             Host::Name(name) => {
+                let suffix = memchr::memchr(b'.', name).filter(|_| self.wild);
                 self.bucket(hash_name(name, false), host, visit)
-                    && memchr::memchr(b'.', name)
+                    && suffix
                         .is_none_or(|at| self.bucket(hash_name(&name[at + 1..], true), host, visit))
             }
         }
@@ -197,13 +201,13 @@ impl HostIndex {
 
 fn hash_name(name: &[u8], wild: bool) -> u64 {
     let seed = if wild { b'*' } else { 0 };
-    crate::hash::bytes(seed, name.iter().map(u8::to_ascii_lowercase))
+    crate::hash::caseless(seed, name)
 }
 
 fn hash_addr(addr: &IpAddr) -> u64 {
     match addr {
-        IpAddr::V4(v4) => crate::hash::bytes(4, v4.octets()),
-        IpAddr::V6(v6) => crate::hash::bytes(6, v6.octets()),
+        IpAddr::V4(v4) => crate::hash::bytes(4, &v4.octets()),
+        IpAddr::V6(v6) => crate::hash::bytes(6, &v6.octets()),
     }
 }
 

@@ -83,7 +83,7 @@ impl Sequence {
 
 /// The hash of a literal in normal form, as the trie stores it.
 pub(crate) fn hash_plain(separator: u8, part: &[u8]) -> u64 {
-    crate::hash::bytes(separator, part.iter().copied())
+    crate::hash::bytes(separator, part)
 }
 
 /// A path that begins with `/`.

@@ -9,6 +9,9 @@ mod redis;
 mod rules;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::date::Date;

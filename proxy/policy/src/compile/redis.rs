@@ -17,7 +17,7 @@ pub(crate) struct RedisMatcher {
     /// Entries for any command.
     any: Lists,
     entries: Vec<RedisEntry>,
-    /// Entries by their patterns, apart by the rules' separators.
+    /// Entries by their patterns, apart by list and by the rules' separators.
     texts: Vec<Texts>,
     denies: bool,
 }
@@ -31,6 +31,7 @@ struct Lists {
 
 #[derive(Debug)]
 struct Texts {
+    list: List,
     separators: Separators,
     keys: Trie,
     channels: Trie,
@@ -65,7 +66,7 @@ impl RedisMatcher {
         if commands.is_empty() {
             self.any.push(list, id);
         }
-        let texts = self.texts(separators);
+        let texts = self.texts(list, separators);
         for key in &pattern.keys {
             texts.keys.insert(key, id);
         }
@@ -89,10 +90,11 @@ impl RedisMatcher {
         }
     }
 
-    fn texts(&mut self, separators: Separators) -> &mut Texts {
-        let at = self.texts.iter().position(|t| t.separators == separators).unwrap_or_else(|| {
+    fn texts(&mut self, list: List, separators: Separators) -> &mut Texts {
+        let known = self.texts.iter().position(|t| t.list == list && t.separators == separators);
+        let at = known.unwrap_or_else(|| {
             let (keys, channels) = (Trie::default(), Trie::default());
-            self.texts.push(Texts { separators, keys, channels });
+            self.texts.push(Texts { list, separators, keys, channels });
             self.texts.len() - 1
         });
         &mut self.texts[at]
@@ -171,14 +173,15 @@ impl<'a> Asked<'a> {
         KeyText { key, separators, glob }
     }
 
-    /// Calls `visit` with each entry that has a pattern covering the key or channel.
+    /// Calls `visit` with each entry of the list that has a pattern covering the key or channel.
     fn covering(
         &self,
+        list: List,
         text: &[u8],
         channel: bool,
         visit: &mut impl FnMut(&'a RedisEntry) -> bool,
     ) -> bool {
-        self.matcher.texts.iter().all(|texts| {
+        self.matcher.texts.iter().filter(|texts| texts.list == list).all(|texts| {
             let trie = if channel { &texts.channels } else { &texts.keys };
             let text = self.text(text, texts.separators, channel && self.glob);
             trie.all(&text, &mut |id| visit(self.entry(id)))
@@ -210,9 +213,7 @@ impl<'a> Asked<'a> {
         let unknown =
             matches!(self.op.keys, Keys::Unknown) || matches!(self.op.channels, Keys::Unknown);
         let denies = |entry: &RedisEntry| {
-            entry.list == List::Deny
-                && self.names(entry)
-                && self.limits(entry).touches_databases(self.op.databases)
+            self.names(entry) && self.limits(entry).touches_databases(self.op.databases)
         };
         for id in self.lists().flat_map(|lists| &lists.deny) {
             let entry = self.entry(*id);
@@ -226,7 +227,7 @@ impl<'a> Asked<'a> {
         for (source, channel) in [(&self.op.keys, false), (&self.op.channels, true)] {
             let Keys::Known(source) = source else { continue };
             source.all(&mut |text| {
-                self.covering(text, channel, &mut |entry| {
+                self.covering(List::Deny, text, channel, &mut |entry| {
                     if denies(entry) {
                         found = Some(entry.reference);
                     }
@@ -243,7 +244,7 @@ impl<'a> Asked<'a> {
         let unknown =
             matches!(self.op.keys, Keys::Unknown) || matches!(self.op.channels, Keys::Unknown);
         let mut consider = |entry: &RedisEntry| {
-            if entry.list == List::Deny || !self.names(entry) || !self.covers(entry) {
+            if !self.names(entry) || !self.covers(entry) {
                 return true;
             }
             if self.limits(entry).covers_databases(self.op.databases) {
@@ -273,7 +274,7 @@ impl<'a> Asked<'a> {
         let mut some = false;
         source.all(&mut |text| {
             some = true;
-            self.covering(text, channel, consider);
+            self.covering(List::Allow, text, channel, consider);
             false
         });
         some
