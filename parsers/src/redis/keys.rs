@@ -133,6 +133,19 @@ impl KeyWalker {
         walker
     }
 
+    /// Whether the keys cannot all be known.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// Whether no argument behind the one at `index` can change what has been said: none is a
+    /// key or channel, and none says how many keys there are.
+    pub fn is_settled(&self, index: usize) -> bool {
+        let counted = self.counts.iter().all(Option::is_none);
+        let last = self.spans.last.max(self.channels.last);
+        self.unknown || (counted && last <= index)
+    }
+
     /// What the argument at `index` is. Arguments must be asked for in order; one whose answer
     /// was [`ArgRole::NeedContent`] must be asked for again with its content before the next.
     pub fn arg(&mut self, index: usize, content: Option<&[u8]>) -> ArgRole {

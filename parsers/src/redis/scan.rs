@@ -53,7 +53,8 @@ impl CommandScan {
 
     /// The least bytes that the command has, as far as it has been read.
     pub fn at_least(&self) -> usize {
-        self.at.saturating_add(to_usize(u64::from(self.left)).saturating_mul(LEAST_ARG))
+        let to_come = to_usize(u64::from(self.left)).saturating_mul(LEAST_ARG);
+        self.at.saturating_add(to_come).saturating_add(if self.ending { 2 } else { 0 })
     }
 
     /// How many arguments it has, once that is known.

@@ -73,6 +73,8 @@ pub enum Status {
     Http(u16),
     /// A Redis reply that is not an error.
     Ok,
+    /// A refusal that could not be told: the client had turned replies off.
+    Unanswered,
     /// The first word of a Redis error, upper-case ASCII, zero-padded, cut at 15 bytes.
     Error([u8; 15]),
 }

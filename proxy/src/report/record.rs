@@ -113,6 +113,10 @@ fn status(status: Status, out: &mut Vec<u8>) {
             out.extend_from_slice(NAME);
             out.extend_from_slice(b"\"ok\"");
         }
+        Status::Unanswered => {
+            out.extend_from_slice(NAME);
+            out.extend_from_slice(b"\"unanswered\"");
+        }
         Status::Error(word) => {
             let length = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
             out.extend_from_slice(NAME);

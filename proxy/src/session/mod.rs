@@ -191,7 +191,10 @@ impl Session {
                 return self.read(State::Http1(Http1::new()), input, look.pass, cx, out);
             }
             Detected::Redis => {
-                let redis = Redis::new(&self.options, self.options.redis_inline);
+                let redis = match input.leg {
+                    Leg::Client => Redis::new(&self.options, self.options.redis_inline),
+                    Leg::Server => Redis::answered(&self.options, self.options.redis_inline),
+                };
                 return self.read(State::Redis(redis), input, look.pass, cx, out);
             }
             found if found.is_unsupported() => Kind::Unsupported(found.label()),
