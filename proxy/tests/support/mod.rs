@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a sidecar as a child process, and real servers beside it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
