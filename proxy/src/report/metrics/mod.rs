@@ -18,6 +18,7 @@ pub use labels::{AdminRejection, ConnectionOutcome, DialResult, Flow};
 
 use super::reason::{Kind, VIOLATIONS, violation_label};
 use super::{Reason, Verdict};
+use crate::limits::Limits;
 use crate::session::Leg;
 use labels::{MODES, PROTOCOLS, SIDES, leg_label, mode_label, protocol_label, side_label};
 
@@ -109,6 +110,9 @@ impl Metrics {
         }
         for cause in AdminRejection::ALL {
             self.counter(&families::ADMIN_REJECTED, &[("cause", cause.label())]).increment(0);
+        }
+        for limit in Limits::TABLE {
+            self.counter(&families::LIMITS, &[("limit", limit.label)]).increment(0);
         }
         self.counter(&families::RESOLVE_FAILURES, &[]).increment(0);
         self.policy_generation(0);
@@ -274,3 +278,6 @@ fn gauge(
 ) -> Gauge {
     recorder.register_gauge(&key(family, labels), &METADATA)
 }
+
+#[cfg(test)]
+mod tests;

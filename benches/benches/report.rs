@@ -1,0 +1,89 @@
+//! What a record costs on the way of the data: `begin` and `end`, up to the worker's batch.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use weir::config::{LogAllowed, LogDetail, Target};
+use weir::report::{
+    ConnReport, Detail, Metrics, Outcome, Reason, Report, Reporter, Status, Verdict,
+};
+use weir_policy::decide::{EntryRef, Mode};
+use weir_policy::op::{Endpoint, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side};
+use weir_policy::{Addresses, Date, Defaults, Snapshot};
+
+const POLICY: &str = "
+apiVersion: weir.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: cart, namespace: shop}
+spec:
+  inbound:
+  - {from: [{any: true}], ports: [8080], protocol: http, allow: ['GET /carts/{int}']}
+";
+
+fn conn(log: Option<&str>, allowed: LogAllowed) -> ConnReport {
+    let log = log.map(|path| Target::File(path.into()));
+    let reporter =
+        Reporter::new(log, allowed, LogDetail::Masked, Arc::new(Metrics::new())).unwrap();
+    let client: SocketAddr = "10.0.0.7:40112".parse().unwrap();
+    let server: SocketAddr = "10.0.0.9:8080".parse().unwrap();
+    let endpoint = Endpoint { side: Side::Inbound, peer: client.ip(), port: server.port() };
+    let policies = weir_policy::parse("policy.yaml", POLICY).unwrap();
+    let defaults = Defaults { mode: Mode::Enforce, today: Date::new(2026, 1, 1).unwrap() };
+    let policy = Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap();
+    ConnReport::new(reporter, Arc::new(policy), &endpoint, client, server, Mode::Enforce)
+}
+
+fn record(conn: &mut ConnReport, protocol: Protocol, operation: &Operation<'_>, now: Instant) {
+    let outcome =
+        Outcome { verdict: Verdict::Allowed, reason: Reason::Entry, entry: Some(EntryRef(1)) };
+    let detail = Detail::default();
+    let mut transaction = conn.begin(now, protocol, Some(black_box(operation)), &detail, outcome);
+    transaction.complete = true;
+    transaction.status = Status::Ok;
+    (transaction.bytes_in, transaction.bytes_out) = (120, 1180);
+    conn.end(now + Duration::from_micros(731), transaction);
+}
+
+fn report(criterion: &mut Criterion) {
+    let http = Operation::Http(HttpOp {
+        method: b"GET",
+        authority: Some(b"cart.shop.svc:8080"),
+        path: b"/carts/48151623",
+        upgrade: None,
+        override_header: None,
+    });
+    let keys: [&[u8]; 1] = [b"cart:48151623"];
+    let none: [&[u8]; 0] = [];
+    let redis = Operation::Redis(RedisOp {
+        databases: &[0],
+        command: b"GET",
+        subcommand: None,
+        keys: Keys::Known(&keys),
+        channels: Keys::Known(&none),
+        script: Script::None,
+    });
+    let mut group = criterion.benchmark_group("report");
+    for (name, protocol, operation) in
+        [("http", Protocol::Http, &http), ("redis", Protocol::Redis, &redis)]
+    {
+        for (kind, log, allowed) in [
+            ("all", Some("/dev/null"), LogAllowed::All),
+            ("summary", Some("/dev/null"), LogAllowed::Summary),
+            ("off", Some("/dev/null"), LogAllowed::Off),
+            ("no-log", None, LogAllowed::All),
+        ] {
+            let mut conn = conn(log, allowed);
+            let now = Instant::now();
+            group.bench_function(format!("{name}/{kind}"), |bencher| {
+                bencher.iter(|| record(&mut conn, protocol, operation, now));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, report);
+criterion_main!(benches);
