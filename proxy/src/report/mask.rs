@@ -2,7 +2,7 @@
 //!
 //! A shape is written as an entry of a policy would be, so that it can become one.
 
-use weir_policy::class::classify;
+use weir_policy::class::{self, Class};
 use weir_policy::op::{HttpOp, KeySource, Keys, RedisOp, Script};
 use weir_policy::path::normalise;
 
@@ -19,6 +19,8 @@ const COMMAND: usize = 64;
 const PATH_SPECIAL: &[u8] = b"{}*\\";
 /// What has a meaning in an entry's key pattern.
 const KEY_SPECIAL: &[u8] = b"{}*\\& ";
+/// Characters beside controls that a policy file cannot hold, or a reader not see.
+const UNPRINTABLE: [char; 5] = ['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}'];
 
 /// Appends `METHOD PATH` with the path's variable parts taken out.
 pub(super) fn http_shape(http: &HttpOp<'_>, out: &mut Vec<u8>) {
@@ -225,11 +227,16 @@ fn literal(part: &[u8], out: &mut Vec<u8>) {
         return out.extend_from_slice(part);
     }
     for chunk in part.utf8_chunks() {
-        for &byte in chunk.valid().as_bytes() {
-            match byte {
-                0..0x20 | 0x7f => hex(byte, out),
-                _ if KEY_SPECIAL.contains(&byte) => out.extend_from_slice(&[b'\\', byte]),
-                _ => out.push(byte),
+        for character in chunk.valid().chars() {
+            let mut bytes = [0; 4];
+            let bytes = character.encode_utf8(&mut bytes).as_bytes();
+            if character.is_control() || UNPRINTABLE.contains(&character) {
+                bytes.iter().for_each(|&byte| hex(byte, out));
+            } else {
+                if KEY_SPECIAL.contains(&bytes[0]) {
+                    out.push(b'\\');
+                }
+                out.extend_from_slice(bytes);
             }
         }
         chunk.invalid().iter().for_each(|&byte| hex(byte, out));
@@ -245,19 +252,40 @@ fn hex(byte: u8, out: &mut Vec<u8>) {
 /// Appends a part of a path as `write` has it, or its class. Bytes of `special` get a `\`.
 fn masked(part: &[u8], special: &[u8], write: fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
     let start = out.len();
-    write(part, out);
+    let plain = part.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    if plain {
+        out.extend_from_slice(part);
+    } else {
+        write(part, out);
+    }
     if let Some(class) = classify(&out[start..]) {
         out.truncate(start);
         braces(class.as_str(), out);
-    } else if out[start..].iter().any(|byte| special.contains(byte)) {
-        let mut at = start;
-        while at < out.len() {
-            if special.contains(&out[at]) {
-                out.insert(at, b'\\');
-                at += 1;
-            }
+    } else if !plain {
+        escape(start, special, out);
+    }
+}
+
+/// Puts a `\` before each byte of `special` from `start` on.
+fn escape(start: usize, special: &[u8], out: &mut Vec<u8>) {
+    let mut at = start;
+    while at < out.len() {
+        if special.contains(&out[at]) {
+            out.insert(at, b'\\');
             at += 1;
         }
+        at += 1;
+    }
+}
+
+/// As [`class::classify`]; most parts are words, which a look at the bytes tells.
+fn classify(part: &[u8]) -> Option<Class> {
+    let digit = part.iter().any(|&byte| byte.is_ascii_digit() || byte == b'@');
+    // Without a digit there are UUIDs and hashes of letters alone, and nothing else.
+    if digit || part.iter().all(|&byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        class::classify(part)
+    } else {
+        None
     }
 }
 

@@ -135,6 +135,9 @@ impl<'a> Render<'a> {
         self.name("user", detail.user);
         self.op(|out| mask::http_shape(http, out));
         let full = self.detail;
+        if full == LogDetail::Masked && detail.query.is_none() && self.detail_from_op(http.method) {
+            return;
+        }
         self.detail(|out| mask::target(http.path, detail.query, full, out));
     }
 
@@ -167,6 +170,19 @@ impl<'a> Render<'a> {
         self.text.op.0 = offset(&self.text.bytes);
         json::string(self.scratch, TEXT, &mut self.text.bytes);
         self.text.op.1 = offset(&self.text.bytes);
+    }
+
+    /// Copies the path in `op` to `detail`, unless something in it is escaped.
+    fn detail_from_op(&mut self, method: &[u8]) -> bool {
+        let text = &mut self.text;
+        let path = usize::from(text.op.0) + 1 + method.len() + 1..usize::from(text.op.1);
+        let plain = |path: &[u8]| path.starts_with(b"/") && memchr::memchr(b'\\', path).is_none();
+        if path.len() > TEXT || !text.bytes.get(path.clone()).is_some_and(plain) {
+            return false;
+        }
+        text.bytes.extend_from_slice(b",\"detail\":\"");
+        text.bytes.extend_from_within(path);
+        true
     }
 
     fn detail(&mut self, detail: impl FnOnce(&mut Vec<u8>)) {

@@ -131,6 +131,13 @@ fn allows(protocol: &str, entry: &str, operation: &Operation<'_>) -> bool {
 }
 
 proptest! {
+    #[test]
+    fn the_quick_look_at_a_part_is_right(
+        part in "[a-f]{4,12}|[a-f-]{36}|[a-z]{1,30}|[a-z0-9@.%-]{0,30}|[a-f]{8}-[a-f]{4}-[a-f]{4}-[a-f]{4}-[a-f]{12}",
+    ) {
+        prop_assert_eq!(classify(part.as_bytes()), class::classify(part.as_bytes()));
+    }
+
     /// What the log shows of an operation can be an entry, and that entry allows it.
     #[test]
     fn a_path_shape_is_an_entry(segments in proptest::collection::vec("[a-zA-Z0-9{}*~=@:!-]{1,12}|[0-9]{1,9}|%7B|é", 1..5)) {

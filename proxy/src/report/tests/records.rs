@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The fields in the order that docs/traffic-log.md promises.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "schema",
     "time",
     "id",
@@ -15,6 +15,7 @@ const ORDER: [&str; 27] = [
     "server",
     "port",
     "peer",
+    "claimed_client",
     "protocol",
     "host",
     "database",
