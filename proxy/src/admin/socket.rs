@@ -28,6 +28,8 @@ use crate::report::metrics::{AdminRejection, mode_word};
 const JSON: &str = "application/json";
 const BODY: usize = 16 << 10;
 const REASON: usize = 1 << 10;
+/// The longest time for an override, in seconds.
+const YEAR: u64 = 365 * 24 * 60 * 60;
 
 /// The socket's file, with its listener. Dropping it removes the file, if it is still this one.
 #[derive(Debug)]
@@ -165,8 +167,8 @@ async fn change(request: Request<Incoming>) -> Result<Override, (StatusCode, Str
     if change.reason.as_ref().is_some_and(|reason| reason.len() > REASON) {
         return Err(bad(format!("the reason is over {REASON} bytes")));
     }
-    if change.r#for == Some(0) {
-        return Err(bad("`for` is a number of seconds, from 1".to_owned()));
+    if change.r#for.is_some_and(|seconds| !(1..=YEAR).contains(&seconds)) {
+        return Err(bad(format!("`for` is a number of seconds, from 1 to {YEAR}")));
     }
     let duration = change.r#for.map(Duration::from_secs);
     Ok(Override { mode: change.mode.into(), duration, reason: change.reason })

@@ -90,6 +90,7 @@ async fn the_socket_tells_and_sets() {
             (json!({"mode": "sleep"}), 400),
             (json!({"mode": "enforce", "for": 0}), 400),
             (json!({"mode": "enforce", "for": -1}), 400),
+            (json!({"mode": "enforce", "for": u64::MAX}), 400),
             (json!({"mode": "enforce", "til": 1}), 400),
             (json!({"mode": "enforce", "reason": "x".repeat(2000)}), 400),
             (json!({"mode": "enforce", "reason": "x".repeat(20_000)}), 413),

@@ -163,6 +163,56 @@ fn a_full_disk_drops_and_counts() {
     assert!(count(&metrics, "weir_traffic_log_errors_total") >= 1);
 }
 
+/// A file that may not grow, in the middle of a line, and then may again: the test runs itself
+/// under a limit of the shell's.
+#[test]
+fn a_line_cut_by_a_full_disk_is_completed() {
+    const FILE: &str = "WEIR_TEST_FULL_DISK";
+    if let Some(path) = std::env::var_os(FILE) {
+        return fill_and_go_on(Path::new(&path));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let command = "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" --exact --nocapture \
+                   report::tests::log::a_line_cut_by_a_full_disk_is_completed";
+    let output = std::process::Command::new("sh")
+        .args(["-c", command])
+        .arg(std::env::current_exe().unwrap())
+        .env(FILE, &path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let ops: Vec<_> = lines(&path).iter().map(|record| record["op"].to_string()).collect();
+    assert!(
+        ops.contains(&"\"GET /before\"".to_owned()) && ops.contains(&"\"GET /after\"".to_owned())
+    );
+}
+
+fn fill_and_go_on(path: &Path) {
+    let reporter = reporter(path, LogAllowed::All, LogDetail::Masked);
+    let mut conn = conn(&reporter);
+    let metric = |name: &str| count(&reporter.metrics().render(), name);
+    for _ in 0..100 {
+        transact(&mut conn, http("GET", "/before"), ALLOWED);
+    }
+    reporter.flush();
+    wait_for(|| metric("weir_traffic_log_errors_total") > 0);
+    let full = std::fs::read(path).unwrap();
+    assert!(!full.ends_with(b"\n"), "the limit falls into a line");
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+    for _ in 0..100 {
+        transact(&mut conn, http("GET", "/after"), ALLOWED);
+    }
+    assert!(reporter.close(WAIT));
+    let (written, dropped) =
+        (metric("weir_traffic_log_written_total"), metric("weir_traffic_log_dropped_total"));
+    assert_eq!(written, lines(path).len() as u64);
+    assert_eq!(written + dropped, 200);
+    assert!(written > 100 && dropped > 0, "{written} {dropped}");
+}
+
 /// A reader that does not read: nobody waits for it, and what it misses is counted. When it
 /// reads again, every line is whole.
 #[test]
