@@ -126,7 +126,7 @@ pub(crate) struct Scan {
 pub(crate) fn scan(path: &[u8]) -> Scan {
     // Without early exits, so that the compiler can take vectors of bytes.
     let odd = path.iter().fold(false, |odd, &b| {
-        odd | (b < 0x21) | (b > 0x7e) | (b == b'%') | (b == b'\\') | (b == b';')
+        odd | !(0x21..=0x7e).contains(&b) | (b == b'%') | (b == b'\\') | (b == b';')
     });
     let pairs = path.iter().zip(path.get(1..).unwrap_or_default());
     let slashes = pairs.fold(path.first() == Some(&b'.'), |found, (&a, &b)| {

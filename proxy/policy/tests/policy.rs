@@ -293,3 +293,49 @@ fn differences_in_what_is_allowed() {
     assert!(said.contains("- inbound :8080 http from 10.0.0.0/8: GET /carts/{int}\n"), "{said}");
     assert!(said.contains("(no difference: old:12:13 has"), "{said}");
 }
+
+#[test]
+fn every_example_of_the_docs_loads() {
+    let docs = include_str!("../../../docs/policy.md");
+    let block = |name: &str| -> Vec<String> {
+        let fence = format!("```{name}\n");
+        let parts = docs.split(&fence).skip(1);
+        parts.map(|part| part.split("```").next().unwrap_or_default().to_owned()).collect()
+    };
+    let policies = block("yaml");
+    assert!(!policies.is_empty());
+    for text in &policies {
+        compile(text);
+    }
+    let operations = block("text");
+    assert!(!operations.is_empty());
+    for line in operations.iter().flat_map(|text| text.lines()) {
+        line.parse::<weir_policy::text::OpText>().unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+}
+
+mod properties {
+    use proptest::prelude::*;
+    use weir_policy::parse;
+
+    proptest! {
+        #[test]
+        fn any_text_loads_or_is_refused_with_a_place(text in "\\PC{0,200}") {
+            let _ = parse("p", &text);
+        }
+
+        #[test]
+        fn a_policy_with_anything_in_it_loads_or_is_refused_with_a_place(
+            at in 0usize..2000, len in 0usize..30, with in "([\\PC\n]{0,20}|  - \\{|: \\[|&a|\\*a|\"|null|~)"
+        ) {
+            let mut text = super::SHOP.to_owned();
+            let at = text.floor_char_boundary(at.min(text.len()));
+            let end = text.floor_char_boundary((at + len).min(text.len()));
+            text.replace_range(at..end, &with);
+            if let Err(errors) = parse("p", &text) {
+                prop_assert!(!errors.0.is_empty());
+                prop_assert!(errors.0.iter().all(|e| e.at.line > 0 && e.at.column > 0));
+            }
+        }
+    }
+}
