@@ -195,7 +195,7 @@ fn weir(
         .args(["--forward", &format!("{}={}", fronts.http, origins.http)])
         .args(["--forward", &format!("{}={}", fronts.redis, origins.redis)])
         .args(["--admin", &format!("127.0.0.1:{}", free_port()?)])
-        .args(["--mode", mode, "--log-allowed", "all", "--policy"])
+        .args(["--workers", "1", "--mode", mode, "--log-allowed", "all", "--policy"])
         .arg(policy)
         .arg("--traffic-log")
         .arg(log.path());

@@ -1,0 +1,125 @@
+//! What a whole session costs: parsing both legs, deciding, and rendering the record, without sockets.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use criterion::Criterion;
+use weir::config::{LogAllowed, LogDetail, Target};
+use weir::limits::Limits;
+use weir::report::{ConnReport, Metrics, Reporter};
+use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
+use weir_parsers::redis::Table;
+use weir_policy::decide::{Admission, Mode};
+use weir_policy::op::{Endpoint, Side};
+use weir_policy::{Addresses, Defaults, Snapshot};
+
+const HTTP: u16 = 8080;
+const REDIS: u16 = 6379;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut criterion = Criterion::default().configure_from_args();
+    let request = b"GET /carts/7 HTTP/1.1\r\nHost: cart.shop\r\nUser-Agent: side-by-side/1\r\n\
+        Accept: */*\r\n\r\n";
+    let head = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\
+        Date: Mon, 23 Nov 2026 20:00:00 GMT\r\nContent-Type: application/octet-stream\r\n\
+        Content-Length: 1024\r\nConnection: keep-alive\r\nETag: \"6742f0a0-400\"\r\n\r\n";
+    let response = [&head[..], &[b'x'; 1024]].concat();
+    let get = b"*2\r\n$3\r\nGET\r\n$6\r\ncart:7\r\n";
+    let reply = [b"$64\r\n".as_slice(), &[b'v'; 64], b"\r\n"].concat();
+    for (name, port, request, response) in [
+        ("http", HTTP, request.to_vec(), response),
+        ("redis GET", REDIS, get.to_vec(), reply.clone()),
+        ("redis GET, 16 pipelined", REDIS, get.repeat(16), reply.repeat(16)),
+    ] {
+        for mode in [Mode::Monitor, Mode::Enforce] {
+            let mut connection = Connection::new(port, mode)?;
+            criterion.bench_function(&format!("session/{name}, {mode:?}"), |bencher| {
+                bencher.iter(|| {
+                    connection.pass(Leg::Client, black_box(&request));
+                    connection.pass(Leg::Server, black_box(&response));
+                });
+            });
+        }
+    }
+    criterion.final_summary();
+    Ok(())
+}
+
+/// A session with all it needs, as the relay has it.
+struct Connection {
+    policy: Arc<Snapshot>,
+    admission: Admission,
+    endpoint: Endpoint,
+    limits: Limits,
+    report: ConnReport,
+    session: Session,
+    actions: Actions,
+    judge: bool,
+    totals: [u64; 2],
+}
+
+impl Connection {
+    fn new(port: u16, mode: Mode) -> Result<Self, Box<dyn Error>> {
+        let text = include_str!("../weir/policy.yaml")
+            .replace("@HTTP@", &HTTP.to_string())
+            .replace("@REDIS@", &REDIS.to_string());
+        let defaults = Defaults { mode, today: "2026-11-23".parse()? };
+        let policies = weir_policy::parse("policy.yaml", &text)?;
+        let policy = Arc::new(Snapshot::compile(policies, &defaults, &Addresses::default())?);
+        let loopback = Ipv4Addr::LOCALHOST;
+        let endpoint = Endpoint { side: Side::Inbound, peer: loopback.into(), port };
+        let admission = policy.admit(&endpoint);
+        let log = Some(Target::File("/dev/null".into()));
+        let metrics = Arc::new(Metrics::new());
+        let reporter = Reporter::new(log, LogAllowed::All, LogDetail::Masked, metrics)?;
+        let (client, server) =
+            (SocketAddr::from((loopback, 40_000)), SocketAddr::from((loopback, port)));
+        let report =
+            ConnReport::new(reporter, Arc::clone(&policy), &endpoint, client, server, mode);
+        let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: 0x5eed };
+        let session = Session::new(&admission, options);
+        Ok(Self {
+            policy,
+            admission,
+            endpoint,
+            limits: Limits::default(),
+            report,
+            session,
+            actions: Actions::default(),
+            judge: mode == Mode::Enforce,
+            totals: [0; 2],
+        })
+    }
+
+    /// Hands in all that a leg brings at once. It must pass: a refusal would be another measurement.
+    fn pass(&mut self, leg: Leg, data: &[u8]) {
+        self.totals[leg as usize] += data.len() as u64;
+        let sent = if self.judge { 0 } else { data.len() };
+        let mut cx = Cx {
+            now: Instant::now(),
+            judge: self.judge,
+            policy: &self.policy,
+            admission: &self.admission,
+            endpoint: &self.endpoint,
+            limits: &self.limits,
+            inspectors: &mut [],
+            report: &mut self.report,
+            goodbye: false,
+            totals: self.totals,
+        };
+        let input = Input { leg, data, sent, eof: false };
+        self.session.input(input, &mut cx, &mut self.actions);
+        let mut passed = 0;
+        for action in self.actions.drain() {
+            match action {
+                Action::Forward(length) => passed += length,
+                Action::Wake(_) | Action::Resume(_) => {}
+                other => unreachable!("not passed: {other:?}"),
+            }
+        }
+        assert_eq!(passed, data.len());
+    }
+}
