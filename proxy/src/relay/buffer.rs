@@ -7,8 +7,9 @@ use std::cell::RefCell;
 
 use crate::budget::Budget;
 
-/// The sizes. The last one halves the cost of bulk transfers; more gains nothing.
-const SIZES: [usize; 3] = [16 << 10, 64 << 10, 256 << 10];
+/// The sizes. The last one halves the cost of bulk transfers, also on a core that others share,
+/// where half of it does not (docs/benchmarks.md); more gains nothing.
+const SIZES: [usize; 3] = [16 << 10, 64 << 10, 512 << 10];
 /// How many buffers of each size a thread keeps for the next connection that speaks.
 const KEPT: [usize; 3] = [64, 8, 4];
 
