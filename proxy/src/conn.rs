@@ -279,8 +279,8 @@ impl Conn {
     }
 
     fn opaque_stands(&mut self) -> bool {
-        let (session, cx) = self.session_and_cx([0; 2]);
-        session.stands(&cx)
+        let (session, mut cx) = self.session_and_cx([0; 2]);
+        session.stands(&mut cx)
     }
 
     /// The connection has ended: what is still under way is reported as it stands.

@@ -142,10 +142,9 @@ impl Relay {
     /// Moves one direction as far as it goes. Answers whether something may have changed for the
     /// other.
     fn pump(&mut self, from: Leg, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        if std::mem::take(&mut self.resume[from as usize]) {
+        let mut progress = std::mem::take(&mut self.resume[from as usize]);
+        if progress {
             self.advance(from);
-            progress = true;
         }
         loop {
             match self.poll_flush(from, cx) {
@@ -158,6 +157,10 @@ impl Relay {
             match self.poll_fill(from, cx) {
                 Poll::Ready(true) => progress = true,
                 Poll::Ready(false) | Poll::Pending => return progress,
+            }
+            if self.resume != [false; 2] {
+                // Held input is looked at again before more is read, the client's first.
+                return true;
             }
         }
     }

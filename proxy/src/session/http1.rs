@@ -22,7 +22,7 @@ use weir_policy::op::Protocol;
 use super::{Action, Actions, Cx, Input, Leg};
 use crate::report::{Detail, Outcome, Reason, Transaction, Verdict};
 use cursor::Cursor;
-use pending::{Own, Pending};
+use pending::{Own, Pending, Switch};
 
 /// The protocol state of one HTTP/1 connection.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Http1 {
     disposed: [u64; 2],
     /// What passes unread from here on, until the connection ends.
     tunnel: Option<Transaction>,
+    /// What made it pass unread.
+    switched: Option<Box<Switch>>,
 }
 
 /// Where the client's leg stands.
@@ -102,6 +104,7 @@ impl Http1 {
             slow: [Slow::No; 2],
             disposed: [0; 2],
             tunnel: None,
+            switched: None,
         }
     }
 
@@ -147,6 +150,13 @@ impl Http1 {
             transaction.complete = true;
             cx.report.end(cx.now, transaction);
         }
+    }
+
+    /// Whether a connection that has become something else may live on under the policy in
+    /// force.
+    pub(crate) fn stands(&self, cx: &mut Cx<'_>) -> bool {
+        let Some(switched) = &self.switched else { return false };
+        judge::judge(&switched.operation(), cx).verdict != Verdict::Refused
     }
 
     /// Whether the connection stands between messages, with nothing under way.

@@ -135,11 +135,12 @@ impl Session {
     }
 
     /// Whether a connection that has become opaque may live on under the policy in force.
-    pub fn stands(&self, cx: &Cx<'_>) -> bool {
+    pub fn stands(&self, cx: &mut Cx<'_>) -> bool {
         match &self.state {
             State::Passing(passing) => passing.stands(cx),
-            // An upgrade or a replication was one operation: its client asks again.
-            State::Http1(_) | State::Redis(_) | State::Done => false,
+            State::Http1(http) => http.stands(cx),
+            State::Redis(redis) => redis.stands(cx),
+            State::Done => false,
             State::Detect(_) => true,
         }
     }
@@ -220,9 +221,14 @@ impl Session {
         out: &mut Actions,
     ) {
         self.state = state;
-        let data = input.data.get(passed..).unwrap_or_default();
-        let sent = input.sent.saturating_sub(passed);
-        self.input(Input { data, sent, ..input }, cx, out);
-        out.push(Action::Resume(input.leg.other()));
+        if input.leg == Leg::Server {
+            // The server answers what the client's leg holds: that is read first.
+            out.push(Action::Resume(Leg::Client));
+        } else {
+            let data = input.data.get(passed..).unwrap_or_default();
+            let sent = input.sent.saturating_sub(passed);
+            self.input(Input { data, sent, ..input }, cx, out);
+        }
+        out.push(Action::Resume(Leg::Server));
     }
 }

@@ -24,7 +24,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use weir_parsers::redis::{CommandScan, ReplyStream, Table};
-use weir_policy::op::Protocol;
+use weir_policy::decide::Decision;
+use weir_policy::op::{Keys, Operation, Protocol, RedisOp, Script};
 
 use super::{Action, Actions, Cx, Input, Leg, Options};
 use crate::report::{Detail, Outcome, Reason, Transaction, Verdict};
@@ -68,6 +69,8 @@ pub(crate) struct Redis {
     live: Option<Transaction>,
     /// What passes unread from here on, until the connection ends.
     tunnel: Option<Transaction>,
+    /// It is replication.
+    replicates: bool,
     /// The server's leg waits until the client's has been read.
     client_first: bool,
     /// Bytes of either leg that have been forwarded or dropped.
@@ -144,6 +147,7 @@ impl Redis {
             phase: Phase::Open,
             live: None,
             tunnel: None,
+            replicates: false,
             client_first: false,
             disposed: [0; 2],
         }
@@ -208,6 +212,24 @@ impl Redis {
             transaction.complete = true;
             cx.report.end(cx.now, transaction);
         }
+    }
+
+    /// Whether a connection that has become replication may live on under the policy in force.
+    pub(crate) fn stands(&self, cx: &Cx<'_>) -> bool {
+        let allows = |command: &[u8]| {
+            let none: [&[u8]; 0] = [];
+            let operation = Operation::Redis(RedisOp {
+                databases: &[0],
+                command,
+                subcommand: None,
+                keys: Keys::Known(&none),
+                channels: Keys::Known(&none),
+                script: Script::None,
+            });
+            let decision = cx.policy.decide(&cx.admission.rules, cx.endpoint, &operation);
+            matches!(decision, Decision::Allowed(_))
+        };
+        self.replicates && (allows(b"PSYNC") || allows(b"SYNC"))
     }
 
     /// Moves the bytes that passed beside the session into the tunnel's record.
@@ -280,6 +302,7 @@ impl Redis {
         let reason = Reason::Unread("replication");
         let outcome = Outcome { verdict: Verdict::Unread, reason, entry: None };
         let transaction = cx.report.begin(cx.now, Protocol::Redis, None, &self.detail(), outcome);
+        self.replicates = true;
         self.pass_unread(transaction, cx, out);
     }
 

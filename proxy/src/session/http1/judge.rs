@@ -12,14 +12,14 @@ use crate::report::{Detail, Outcome, Reason, Verdict};
 const WEBSOCKET: &[u8] = b"websocket";
 
 /// The request as an operation.
-pub(super) fn operation<'a>(head: &RequestHead<'a>) -> Operation<'a> {
-    Operation::Http(HttpOp {
+pub(super) fn operation<'a>(head: &RequestHead<'a>) -> HttpOp<'a> {
+    HttpOp {
         method: head.method,
         authority: head.authority,
         path: head.path(),
         upgrade: upgrade(head),
         override_header: head.override_header,
-    })
+    }
 }
 
 /// The token to judge: of several, one that no entry can permit.

@@ -6,10 +6,11 @@ use weir_parsers::http1::{
     self, BodyLength, BodyPart, HeadKind, HeadScan, RequestHead, RequestKind, Version,
 };
 use weir_policy::decide::Refusal;
-use weir_policy::op::Protocol;
+use weir_policy::op::{Operation, Protocol};
 
 use super::answer::status_of;
 use super::judge::{detail, inspect, inspected, judge, operation};
+use super::pending::Switch;
 use super::{
     Action, Actions, Cursor, Cx, Http1, Leg, Own, Pending, Phase, Requests, begin_unreadable,
 };
@@ -73,6 +74,8 @@ impl Http1 {
             Err(reason) => return self.bad_request(reason, cur, cx, out),
         };
         let operation = operation(&head);
+        let switch = Switch::of(&head, &operation);
+        let operation = Operation::Http(operation);
         let outcome = judge(&operation, cx);
         let mut transaction =
             cx.report.begin(cx.now, Protocol::Http, Some(&operation), &detail(&head), outcome);
@@ -82,8 +85,7 @@ impl Http1 {
         }
         cur.forward(len, out);
         let kind = RequestKind::of(head.method);
-        let offered = head.upgrade.map(Box::from);
-        self.pending.push_back(Pending { offered, ..Pending::passed(transaction, kind) });
+        self.pending.push_back(Pending { switch, ..Pending::passed(transaction, kind) });
         self.requests = Requests::Body(head.body.into());
         true
     }

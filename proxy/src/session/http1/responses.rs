@@ -180,7 +180,8 @@ impl Http1 {
         out: &mut Actions,
     ) -> bool {
         cur.forward(len, out);
-        if let Some(Pending { mut transaction, .. }) = self.pending.pop_front() {
+        if let Some(Pending { mut transaction, switch, .. }) = self.pending.pop_front() {
+            self.switched = switch;
             if transaction.verdict == Verdict::Allowed {
                 transaction.verdict = Verdict::Unread;
                 transaction.reason = Reason::Unread(label);
@@ -283,7 +284,8 @@ impl Http1 {
 
 /// Whether the server switches to something that the request offered.
 fn is_offered(pending: &Pending, head: &ResponseHead<'_>) -> bool {
-    let (Some(offered), Some(chosen)) = (&pending.offered, head.upgrade) else { return false };
+    let offered = pending.switch.as_ref().and_then(|switch| switch.offered.as_ref());
+    let (Some(offered), Some(chosen)) = (offered, head.upgrade) else { return false };
     let mut chosen = upgrade_tokens(chosen);
     let offers = |token: &[u8]| upgrade_tokens(offered).any(|o| o.eq_ignore_ascii_case(token));
     chosen.next().is_some_and(offers) && chosen.all(offers)
