@@ -66,10 +66,19 @@ impl Local {
         write: impl FnOnce(&mut Vec<u8>, &mut Clock, &mut Entries),
     ) {
         self.belong_to(queue);
+        self.drop_incomplete();
         write(&mut self.batch.lines, &mut self.clock, &mut self.entries);
         self.batch.records += 1;
         if self.batch.lines.len() >= BATCH {
             self.send();
+        }
+    }
+
+    /// Takes back a line within which a connection panicked.
+    fn drop_incomplete(&mut self) {
+        let lines = &mut self.batch.lines;
+        if lines.last().is_some_and(|&byte| byte != b'\n') {
+            lines.truncate(memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1));
         }
     }
 
@@ -107,6 +116,7 @@ impl Local {
     }
 
     fn send(&mut self) {
+        self.drop_incomplete();
         if let Some(queue) = &self.queue
             && self.batch.records > 0
         {
@@ -124,5 +134,32 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.flush(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::metrics::Metrics;
+
+    #[test]
+    fn a_panic_within_a_line_takes_that_line_alone() {
+        let (queue, receiver, _shared) = Queue::new(Arc::new(Metrics::new()));
+        let queue = Arc::new(queue);
+        let mut local = Local::default();
+        local.line(&queue, |out, _, _| out.extend_from_slice(b"{1}\n"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            local.line(&queue, |out, _, _| {
+                out.extend_from_slice(b"{2");
+                panic!("a fault");
+            });
+        }));
+        assert!(panicked.is_err());
+        local.line(&queue, |out, _, _| out.extend_from_slice(b"{3}\n"));
+        local.flush(true);
+        let crate::report::queue::Message::Batch(batch) = receiver.recv().unwrap() else {
+            panic!("a batch comes first")
+        };
+        assert_eq!((batch.lines.as_slice(), batch.records), (b"{1}\n{3}\n".as_slice(), 2));
     }
 }
