@@ -38,3 +38,26 @@ pub trait InspectorFactory: Send + Sync {
     /// A fresh inspector for a new connection.
     fn inspector(&self) -> Box<dyn Inspector>;
 }
+
+/// Shows content to all inspectors.
+///
+/// # Errors
+/// The index of the first byte that completes a match, and the match's name.
+#[inline]
+pub(crate) fn data(
+    inspectors: &mut [Box<dyn Inspector>],
+    part: Part,
+    data: &[u8],
+) -> Result<(), (usize, &'static str)> {
+    let found = inspectors.iter_mut().filter_map(|inspector| inspector.data(part, data).err());
+    match found.min_by_key(|(at, _)| *at) {
+        Some(found) => Err(found),
+        None => Ok(()),
+    }
+}
+
+/// Tells all inspectors that a message is complete.
+#[inline]
+pub(crate) fn end(inspectors: &mut [Box<dyn Inspector>], part: Part) {
+    inspectors.iter_mut().for_each(|inspector| inspector.end(part));
+}

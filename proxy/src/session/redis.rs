@@ -8,6 +8,7 @@
 //! nonce, and the server's error for that is rewritten into the refusal. So order, transactions
 //! and skipped replies stay the server's own.
 
+mod answers;
 mod client;
 mod databases;
 mod follow;
@@ -17,6 +18,7 @@ mod refuse;
 mod server;
 mod special;
 mod streamed;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,6 @@ use weir_policy::decide::{Decision, Violation};
 use weir_policy::op::{HttpOp, Operation};
 
 use super::Cx;
-use crate::inspect::Part;
 use crate::report::{Detail, Outcome, Reason, Verdict};
 
 /// The only protocol that an entry can permit to switch to.
@@ -81,27 +80,4 @@ pub(super) fn judge(operation: &Operation<'_>, cx: &mut Cx<'_>) -> Outcome {
 
 fn asks_for_other_than_websocket(operation: &Operation<'_>) -> bool {
     matches!(operation, Operation::Http(HttpOp { upgrade: Some(token), .. }) if !is_websocket(token))
-}
-
-/// Shows content to the inspectors.
-///
-/// # Errors
-/// The index of the first byte that completes a match, and the match's name.
-#[inline]
-pub(super) fn inspect(
-    part: Part,
-    data: &[u8],
-    cx: &mut Cx<'_>,
-) -> Result<(), (usize, &'static str)> {
-    let found = cx.inspectors.iter_mut().filter_map(|i| i.data(part, data).err());
-    match found.min_by_key(|(at, _)| *at) {
-        Some(found) => Err(found),
-        None => Ok(()),
-    }
-}
-
-/// Tells the inspectors that a message is complete.
-#[inline]
-pub(super) fn inspected(part: Part, cx: &mut Cx<'_>) {
-    cx.inspectors.iter_mut().for_each(|inspector| inspector.end(part));
 }

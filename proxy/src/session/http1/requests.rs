@@ -9,12 +9,12 @@ use weir_policy::decide::Refusal;
 use weir_policy::op::{Operation, Protocol};
 
 use super::answer::status_of;
-use super::judge::{detail, inspect, inspected, judge, operation};
+use super::judge::{detail, judge, operation};
 use super::pending::Switch;
 use super::{
     Action, Actions, Cursor, Cx, Http1, Leg, Own, Pending, Phase, Requests, begin_unreadable,
 };
-use crate::inspect::Part;
+use crate::inspect::{self, Part};
 use crate::report::{Reason, Transaction, Verdict};
 
 impl Http1 {
@@ -100,7 +100,11 @@ impl Http1 {
             Ok(BodyPart::Framing(len)) => (len, false),
             Err(reason) => return self.bad_request_body(reason, cur, cx, out),
         };
-        let found = if is_content { inspect(Part::Request, &data[..len], cx).err() } else { None };
+        let found = if is_content {
+            inspect::data(cx.inspectors, Part::Request, &data[..len]).err()
+        } else {
+            None
+        };
         if let Some((at, name)) = found {
             let reason = Reason::Inspector(name);
             if cx.judge {
@@ -119,7 +123,7 @@ impl Http1 {
 
     /// A request has passed to its end.
     fn request_sent(&mut self, cx: &mut Cx<'_>) -> bool {
-        inspected(Part::Request, cx);
+        inspect::end(cx.inspectors, Part::Request);
         self.requests = Requests::Head(HeadScan::default());
         let Some(pending) = self.pending.back_mut() else { return true };
         pending.sent = true;

@@ -5,10 +5,9 @@ use weir_parsers::http1::{
 };
 
 use super::answer::with_close;
-use super::judge::{inspect, inspected};
 use super::requests::malformed;
 use super::{Action, Actions, Cursor, Cx, Http1, Leg, Own, Pending, Phase, Requests, Responses};
-use crate::inspect::Part;
+use crate::inspect::{self, Part};
 use crate::report::{Reason, Status, Verdict};
 
 /// A response that no request waits for.
@@ -107,7 +106,11 @@ impl Http1 {
             Ok(BodyPart::Framing(len)) => (len, false),
             Err(reason) => return self.bad_response(502, malformed(reason), cur, cx, out),
         };
-        let found = if is_content { inspect(Part::Response, &data[..len], cx).err() } else { None };
+        let found = if is_content {
+            inspect::data(cx.inspectors, Part::Response, &data[..len]).err()
+        } else {
+            None
+        };
         if let Some((at, name)) = found {
             let reason = Reason::Inspector(name);
             if cx.judge {
@@ -132,7 +135,7 @@ impl Http1 {
 
     /// A final response has passed to its end.
     fn response_passed(&mut self, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
-        inspected(Part::Response, cx);
+        inspect::end(cx.inspectors, Part::Response);
         self.responses = Responses::Head(HeadScan::default());
         if let Some(pending) = self.pending.front_mut() {
             pending.answered = true;

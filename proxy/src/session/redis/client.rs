@@ -27,7 +27,7 @@ impl Redis {
             let Some(rest) = input.data.get(at..).filter(|rest| !rest.is_empty()) else { break };
             let step = match self.streamed.take() {
                 Some(streamed) => self.stream(streamed, rest, cx, out),
-                None => self.held(rest, input.sent > at, cx, out),
+                None => self.held(rest, input.sent.saturating_sub(at), cx, out),
             };
             match step {
                 Some(n) => at += n,
@@ -40,12 +40,12 @@ impl Redis {
         at
     }
 
-    /// Reads one command from the start of `rest`. `sent`: its first bytes have passed already.
+    /// Reads one command from the start of `rest`, of which `sent` bytes have passed already.
     /// Answers how many bytes it has disposed of; nothing while more must come.
     fn held(
         &mut self,
         rest: &[u8],
-        sent: bool,
+        sent: usize,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> Option<usize> {
@@ -78,7 +78,7 @@ impl Redis {
     fn inline(
         &mut self,
         rest: &[u8],
-        sent: bool,
+        sent: usize,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> Option<usize> {
@@ -113,7 +113,7 @@ impl Redis {
         &mut self,
         command: &Command<'_>,
         len: usize,
-        sent: bool,
+        sent: usize,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> usize {
@@ -124,11 +124,15 @@ impl Redis {
         }
         let found = self.table.resolve(command);
         let special = Special::of(found.name);
+        // What has passed as a whole was observed, and cannot be refused any more.
+        let judge = cx.judge;
+        cx.judge = judge && sent < len;
         let mut transaction = self.judge_held(command, &found, special, cx);
+        cx.judge = judge;
         transaction.started = started;
         transaction.bytes_in = len as u64;
         if transaction.verdict == Verdict::Refused {
-            return self.refuse(transaction, len, sent, cx, out);
+            return self.refuse(transaction, len, sent > 0, cx, out);
         }
         out.forward(len);
         self.follow(special, command.argc(), Some(command), transaction, cx);
@@ -139,7 +143,7 @@ impl Redis {
     fn malformed(
         &mut self,
         label: &'static str,
-        sent: bool,
+        sent: usize,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> usize {
@@ -150,12 +154,12 @@ impl Redis {
     fn unreadable(
         &mut self,
         reason: Reason,
-        sent: bool,
+        sent: usize,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> usize {
         if cx.judge {
-            return self.refuse_unreadable(reason, sent, cx, out);
+            return self.refuse_unreadable(reason, sent > 0, cx, out);
         }
         self.give_up(reason, cx, out);
         0

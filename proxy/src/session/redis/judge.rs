@@ -7,7 +7,7 @@ use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
 
 use super::special::{Special, database};
 use super::{Answers, Cx, Redis};
-use crate::inspect::Part;
+use crate::inspect::{self, Part};
 use crate::report::{Outcome, Reason, Transaction, Verdict};
 
 /// A command's keys, or channels, as the policy asks for them.
@@ -52,13 +52,13 @@ impl Redis {
         };
         if outcome.verdict == Verdict::Allowed && !cx.inspectors.is_empty() {
             for arg in command.args() {
-                if let Err((_, name)) = inspect(Part::Request, arg, cx) {
+                if let Err((_, name)) = inspect::data(cx.inspectors, Part::Request, arg) {
                     outcome = refused(Reason::Inspector(name), cx.judge);
                     break;
                 }
             }
         }
-        inspected(Part::Request, cx);
+        inspect::end(cx.inspectors, Part::Request);
         cx.report.begin(cx.now, Protocol::Redis, Some(&operation), &self.detail(), outcome)
     }
 
@@ -157,27 +157,6 @@ pub(super) fn judge(operation: &Operation<'_>, cx: &mut Cx<'_>) -> Outcome {
         }
     }
     Outcome { verdict: Verdict::Allowed, reason, entry }
-}
-
-/// Shows content to the inspectors.
-///
-/// # Errors
-/// The index of the first byte that completes a match, and the match's name.
-pub(super) fn inspect(
-    part: Part,
-    data: &[u8],
-    cx: &mut Cx<'_>,
-) -> Result<(), (usize, &'static str)> {
-    let found = cx.inspectors.iter_mut().filter_map(|i| i.data(part, data).err());
-    match found.min_by_key(|(at, _)| *at) {
-        Some(found) => Err(found),
-        None => Ok(()),
-    }
-}
-
-/// Tells the inspectors that a message is complete.
-pub(super) fn inspected(part: Part, cx: &mut Cx<'_>) {
-    cx.inspectors.iter_mut().for_each(|inspector| inspector.end(part));
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use sha1::{Digest, Sha1};
 use weir_parsers::redis::{ArgRole, CommandInfo, CommandPiece, CommandStream, KeyWalker, Table};
 use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
 
-use super::judge::{hex, inspect, inspected, judge, named_script, refused};
+use super::judge::{hex, judge, named_script, refused};
 use super::special::Special;
 use super::{Actions, Cx, Redis};
-use crate::inspect::Part;
+use crate::inspect::{self, Part};
 use crate::report::{Outcome, Reason, Transaction, Verdict};
 
 /// A command under way.
@@ -235,7 +235,7 @@ impl Redis {
                 len
             }
             Ok(CommandPiece::ArgData(n)) => {
-                if let Err((at, name)) = inspect(Part::Request, &rest[..n], cx) {
+                if let Err((at, name)) = inspect::data(cx.inspectors, Part::Request, &rest[..n]) {
                     let outcome = refused(Reason::Inspector(name), cx.judge);
                     if cx.judge {
                         out.forward(at);
@@ -283,7 +283,7 @@ impl Redis {
             self.streamed = Some(streamed);
             return len;
         }
-        inspected(Part::Request, cx);
+        inspect::end(cx.inspectors, Part::Request);
         let (special, argc) = (streamed.special(), streamed.argc);
         if let Some(transaction) = streamed.into_transaction() {
             self.follow(special, argc, None, transaction, cx);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod observed;
+mod policy;
 mod real;
 mod refusals;
 mod slicing;

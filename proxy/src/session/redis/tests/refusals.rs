@@ -298,3 +298,35 @@ fn a_server_that_ends_passes_what_there_is() {
     d.server_eof();
     assert_eq!(d.to_client(), "");
 }
+
+#[test]
+fn what_has_passed_as_a_whole_was_observed() {
+    let mut d = driver(Refusal::Answer);
+    d.judge = false;
+    d.limits.pipeline_depth = 1;
+    d.client(resp("GET k;BAD x;BAD y"));
+    d.judge = true;
+    d.server("$-1\r\n");
+    d.server("-ERR unknown command 'BAD'\r\n".repeat(2));
+    d.client(resp("BAD z"));
+    d.server(UNKNOWN);
+    assert!(!d.ended.client_reset);
+    assert!(d.to_client().ends_with(&noperm(4)));
+    let verdicts: Vec<_> = d.close().iter().map(|r| r.verdict).collect();
+    let expected = [Verdict::Allowed, Verdict::WouldRefuse, Verdict::WouldRefuse, Verdict::Refused];
+    assert_eq!(verdicts, expected);
+}
+
+#[test]
+fn content_of_a_message_is_nobodys_reply() {
+    let mut d = driver(Refusal::Answer);
+    d.inspectors.push(Literal::content("evil"));
+    d.client(resp("HELLO 3;SUBSCRIBE a"));
+    d.server("%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    d.client(resp("BLPOP q 0"));
+    d.server(">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\nevil\r\n");
+    assert!(d.ended.client_reset && d.ended.server_reset);
+    let records = d.close();
+    let refused: Vec<_> = records.iter().filter(|r| r.verdict == Verdict::Refused).collect();
+    assert_eq!((refused.len(), &*refused[0].op), (1, "-"));
+}
