@@ -57,8 +57,8 @@ fn http(wide: &HttpPattern, narrow: &HttpPattern) -> bool {
 fn redis(wide: &RedisPattern, narrow: &RedisPattern) -> bool {
     let command = match (wide.commands(), narrow.commands()) {
         (None, None) => true,
-        // A bare `*` covers unknown keys only where the command is named.
-        (None, Some(_)) => !narrow.keys.iter().chain(&narrow.channels).any(Sequence::is_bare),
+        // With patterns, `*` covers neither unknown keys nor commands without any.
+        (None, Some(_)) => wide.takes_nothing() && narrow.takes_nothing(),
         (Some(_), None) => false,
         (Some(wide), Some(narrow)) => narrow.iter().all(|name| wide.contains(name)),
     };

@@ -214,12 +214,17 @@ fn redis(rule: &Rule, list: List, pattern: &RedisPattern, op: &RedisOp<'_>) -> R
     let in_database = |d: &u32| rule.databases.is_empty() || rule.databases.contains(d);
     match list {
         List::Allow => {
+            if !pattern.takes_nothing() && pattern.command.is_none() && is_empty(op) {
+                return Err(Miss::Other);
+            }
             covers_all(&op.keys, &pattern.keys, rule.separators, false, pattern)?;
             covers_all(&op.channels, &pattern.channels, rule.separators, glob, pattern)?;
-            if op.databases.iter().all(in_database) { Ok(()) } else { Err(Miss::Database) }
+            let unknown = op.databases.is_empty() && !rule.databases.is_empty();
+            let covered = !unknown && op.databases.iter().all(in_database);
+            if covered { Ok(()) } else { Err(Miss::Database) }
         }
         List::Deny => {
-            let by_name = pattern.keys.is_empty() && pattern.channels.is_empty();
+            let by_name = pattern.takes_nothing();
             if !by_name
                 && !touches(&op.keys, &pattern.keys, rule.separators, false)
                 && !touches(&op.channels, &pattern.channels, rule.separators, glob)
@@ -230,6 +235,12 @@ fn redis(rule: &Rule, list: List, pattern: &RedisPattern, op: &RedisOp<'_>) -> R
             if touched { Ok(()) } else { Err(Miss::Database) }
         }
     }
+}
+
+/// No key and no channel.
+fn is_empty(op: &RedisOp<'_>) -> bool {
+    let none = |keys: &Keys<'_>| matches!(keys, Keys::Known(keys) if keys.all(&mut |_| false));
+    none(&op.keys) && none(&op.channels)
 }
 
 fn covers_all(

@@ -339,3 +339,102 @@ mod properties {
         }
     }
 }
+
+mod several {
+    use super::*;
+
+    /// A policy with these lines of spec.
+    fn named(name: &str, spec: &str) -> String {
+        let spec = spec.replace('\n', "\n  ");
+        format!(
+            "---\napiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: {name}}}\nspec:\n  {spec}\n"
+        )
+    }
+
+    const RULE: &str = "inbound:\n- from: [{any: true}]\n  ports: [80]\n  protocol: http\n";
+
+    #[test]
+    fn allows_add_up_and_deny_wins() {
+        let text = named("a", &format!("{RULE}  allow: [GET /a, GET /b]"))
+            + &named("b", &format!("{RULE}  allow: [GET /c]\n  deny: [GET /b]"));
+        let both = compile(&text);
+        let peer = inbound("10.0.0.1", 80);
+        assert_eq!(
+            decide(&both, &peer, &http("GET", "/a")),
+            "allowed a spec.inbound[0] \"GET /a\""
+        );
+        assert_eq!(
+            decide(&both, &peer, &http("GET", "/c")),
+            "allowed b spec.inbound[0] \"GET /c\""
+        );
+        assert_eq!(decide(&both, &peer, &http("GET", "/b")), "denied");
+    }
+
+    #[test]
+    fn the_strictest_wins() {
+        let text = named(
+            "a",
+            &format!("mode: monitor\nrefusal: answer\nunread: {{encrypted: allow}}\n{RULE}"),
+        ) + &named(
+            "b",
+            "mode: enforce\nrefusal: reset\nunread: {bodyLimit: refuse, unknownProtocol: allow}\ninbound: []",
+        );
+        let admission = compile(&text).admit(&inbound("10.0.0.1", 80));
+        // No rule of b matches: it counts with its own mode.
+        assert_eq!(admission.mode, Some(Mode::Enforce));
+        assert_eq!(admission.refusal, Refusal::Reset);
+        assert!(admission.unread.refuse_encrypted && admission.unread.refuse_body_limit);
+        assert!(admission.unread.refuse_unknown);
+        // A policy that does not govern the side has no say in it.
+        let text = named("a", &format!("mode: monitor\n{RULE}"))
+            + &named("b", "mode: enforce\noutbound: []");
+        assert_eq!(compile(&text).admit(&inbound("10.0.0.1", 80)).mode, Some(Mode::Monitor));
+    }
+
+    #[test]
+    fn a_rule_s_mode_goes_before_its_policy_s() {
+        let text = named(
+            "a",
+            &format!("mode: enforce\n{RULE}  mode: learn\n- from: [{{any: true}}]\n  ports: [81]"),
+        );
+        let snapshot = compile(&text);
+        assert_eq!(snapshot.admit(&inbound("10.0.0.1", 80)).mode, Some(Mode::Learn));
+        assert_eq!(snapshot.admit(&inbound("10.0.0.1", 81)).mode, Some(Mode::Enforce));
+        assert_eq!(snapshot.admit(&inbound("10.0.0.1", 82)).mode, Some(Mode::Enforce));
+    }
+
+    #[test]
+    fn two_of_one_name_are_an_error() {
+        let text = named("a", "inbound: []") + &named("a", "inbound: []");
+        assert_eq!(
+            errors(&text),
+            "p.yaml:8:1: metadata.name: found \"a\" a second time, \
+             expected another name than the policy at p.yaml:2:1"
+        );
+    }
+
+    #[test]
+    fn what_is_probably_not_meant_is_said() {
+        let text = named(
+            "a",
+            &format!(
+                "{RULE}  allow:\n  - {{op: GET /old, expires: 2026-01-30, reason: moved}}\n  - {{op: GET /new, expires: 2026-01-31}}\n\
+                 - from: [{{workload: web, kind: Deployment}}, {{node: true}}]\n  ports: [81]\n  protocol: redis"
+            ),
+        );
+        let snapshot = compile(&text);
+        let said: Vec<String> = snapshot.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "shop.yaml:11:7: spec.inbound[0].allow: \"GET /old\" expired after 2026-01-30: it allows nothing",
+                "shop.yaml:13:5: spec.inbound[1]: no allow entry: the rule admits no operation",
+                "shop.yaml:13:12: spec.inbound[1].from[0]: workload: web, kind: Deployment is known in a cluster only: matches nothing here",
+                "shop.yaml:13:47: spec.inbound[1].from[1]: node is known in a cluster only: matches nothing here",
+            ]
+        );
+        let peer = inbound("10.0.0.1", 80);
+        assert_eq!(decide(&snapshot, &peer, &http("GET", "/old")), "not_allowed");
+        assert!(decide(&snapshot, &peer, &http("GET", "/new")).starts_with("allowed"));
+    }
+}

@@ -38,8 +38,8 @@ struct RulePath {
 pub(super) struct SideRules {
     pub(super) refusal: Refusal,
     pub(super) unread: Unread,
-    /// Where no rule matches.
-    pub(super) mode: Mode,
+    /// The policies that govern the side, each with its mode where none of its rules matches.
+    pub(super) modes: Vec<(usize, Mode)>,
     pub(super) rules: Vec<Placed>,
 }
 
@@ -52,6 +52,13 @@ pub(super) struct Placed {
     pub(super) group: u32,
     /// Within the group.
     pub(super) index: u32,
+}
+
+impl Placed {
+    /// The policy that has the rule.
+    pub(super) fn policy(&self) -> usize {
+        self.path.policy
+    }
 }
 
 impl Compiled {
@@ -130,12 +137,12 @@ impl Compiled {
             let governed = governed.get_or_insert(SideRules {
                 refusal: policy.refusal,
                 unread: policy.unread,
-                mode,
+                modes: Vec::new(),
                 rules: Vec::new(),
             });
             governed.refusal = governed.refusal.strictest(policy.refusal);
             governed.unread = governed.unread.strictest(policy.unread);
-            governed.mode = governed.mode.max(mode);
+            governed.modes.push((policy_index, mode));
             for (index, rule) in rules.iter().enumerate() {
                 let path = RulePath { policy: policy_index, side, rule: index };
                 let reference = EntryRef(next);

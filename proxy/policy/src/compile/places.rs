@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::build::{Compiled, SideRules};
+use super::build::{Compiled, Placed, SideRules};
 use super::group::Group;
 use super::rules::RuleBits;
 use crate::decide::{
@@ -46,7 +46,7 @@ impl Set {
         let bits: Vec<u32> = rules.iter().map(|rule| rule.index).collect();
         let group = rules.first().map(|rule| rule.group);
         Self {
-            mode: Some(rules.iter().map(|rule| rule.mode).max().unwrap_or(side.mode)),
+            mode: Some(mode(side, &rules)),
             protocol: group.and_then(|group| groups[group as usize].protocol),
             refusal: side.refusal,
             unread: side.unread,
@@ -65,6 +65,15 @@ impl Set {
             (Some((group, rules)), _) => groups[*group as usize].decide(rules, operation),
         }
     }
+}
+
+/// The strictest of what each policy says: its matching rules, or else the policy itself.
+fn mode(side: &SideRules, rules: &[&Placed]) -> Mode {
+    let of_policy = |(policy, mode): &(usize, Mode)| {
+        let rules = rules.iter().filter(|rule| rule.policy() == *policy);
+        rules.map(|rule| rule.mode).max().unwrap_or(*mode)
+    };
+    side.modes.iter().map(of_policy).max().unwrap_or_default()
 }
 
 /// Every side, port and address, laid out.

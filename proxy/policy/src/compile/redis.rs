@@ -217,8 +217,7 @@ impl<'a> Asked<'a> {
         };
         for id in self.lists().flat_map(|lists| &lists.deny) {
             let entry = self.entry(*id);
-            let by_name =
-                unknown || (entry.pattern.keys.is_empty() && entry.pattern.channels.is_empty());
+            let by_name = unknown || entry.pattern.takes_nothing();
             if by_name && denies(entry) {
                 return Some(entry.reference);
             }
@@ -257,8 +256,14 @@ impl<'a> Asked<'a> {
         // Few entries cover the first key; each is then asked of the others.
         let first = self.first(&self.op.keys, false, &mut consider)
             || self.first(&self.op.channels, true, &mut consider);
-        if !first || unknown {
-            let _ = self.lists().flat_map(|lists| &lists.allow).all(|id| consider(self.entry(*id)));
+        if unknown {
+            let _ = self.lists().flat_map(|l| &l.allow).all(|id| consider(self.entry(*id)));
+        } else if !first {
+            // Without keys: the entries that name the command, and `*` if it has no patterns.
+            let for_any =
+                |entry: &RedisEntry| !entry.commands.is_empty() || entry.pattern.takes_nothing();
+            let mut entries = self.lists().flat_map(|l| &l.allow).map(|id| self.entry(*id));
+            let _ = entries.all(|entry| !for_any(entry) || consider(entry));
         }
         found
     }

@@ -61,9 +61,10 @@ impl Limits {
         self.databases.is_empty() || self.databases.contains(&database)
     }
 
-    /// Whether every database is one of the rule's.
+    /// Whether every database is one of the rule's; an unknown one is not.
     pub(crate) fn covers_databases(&self, databases: &[u32]) -> bool {
-        databases.iter().all(|d| self.has_database(*d))
+        self.databases.is_empty()
+            || !databases.is_empty() && databases.iter().all(|d| self.has_database(*d))
     }
 
     /// Whether some database is one of the rule's.

@@ -22,6 +22,11 @@ pub struct RedisPattern {
 }
 
 impl RedisPattern {
+    /// No key and no channel pattern.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.keys.is_empty() && self.channels.is_empty()
+    }
+
     /// The commands that the entry covers; none: any. One that names a script covers every
     /// command that runs it.
     pub(crate) fn commands(&self) -> Option<Vec<&str>> {

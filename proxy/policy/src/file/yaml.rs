@@ -38,6 +38,8 @@ impl Value {
     }
 }
 
+const EXPECTED: &str = "YAML (in brackets, quote what has { } [ ] , or * in it)";
+
 /// Every document of a file that is not empty.
 pub(super) fn documents(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Error> {
     let options = serde_saphyr::options! { with_snippet: false };
@@ -51,8 +53,8 @@ pub(super) fn documents(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Error>
                 column: place(location.map(|l| l.column())),
             },
             field: String::new(),
-            found: message(&error),
-            expected: "YAML".to_owned(),
+            found: format!("no YAML ({})", message(&error)),
+            expected: EXPECTED.to_owned(),
         }
     })
 }
