@@ -79,9 +79,9 @@ impl Budget {
         self.buffers.load(Relaxed) + self.connections.load(Relaxed) * PER_CONNECTION
     }
 
-    /// Bytes that there may be.
-    pub(crate) fn limit(&self) -> usize {
-        self.memory.load(Relaxed)
+    /// Bytes that there may be; none where nothing limits them.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        Some(self.memory.load(Relaxed)).filter(|&limit| limit != usize::MAX)
     }
 
     /// Whether that many more bytes fit.

@@ -91,7 +91,8 @@ impl Control for SidecarControl {
 
     fn metrics(&self) -> &Metrics {
         let budget = &self.shared.budget;
-        self.shared.metrics().memory(budget.used() as u64, budget.limit() as u64);
+        let limit = budget.limit().unwrap_or(0);
+        self.shared.metrics().memory(budget.used() as u64, limit as u64);
         self.shared.metrics()
     }
 

@@ -222,11 +222,9 @@ impl Sidecar {
         }
     }
 
-    /// Takes note of what the system allows now, and shows what is used.
+    /// Takes note of what the system allows now.
     fn look_at_budget(&self) {
-        let budget = &self.shared.budget;
-        set_budget(budget, &self.settings);
-        self.shared.metrics().memory(budget.used() as u64, budget.limit() as u64);
+        set_budget(&self.shared.budget, &self.settings);
     }
 
     /// Reads settings and policies again. What cannot be read leaves everything as it was.

@@ -75,7 +75,7 @@ families! {
     MEMORY_USED = Gauge "weir_memory_used_bytes" []
         "Memory taken from the process's budget";
     MEMORY_LIMIT = Gauge "weir_memory_limit_bytes" []
-        "The process's memory budget, at which accepting pauses";
+        "The process's memory budget, at which accepting pauses; 0: none";
     ADMIN_REJECTED = Counter "weir_admin_rejected_total" ["cause"]
         "Connections to the admin endpoint or the socket that were turned away";
 }
