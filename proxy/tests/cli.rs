@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 fn weir(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weir"))
@@ -82,8 +84,8 @@ fn completion_knows_the_commands() {
 fn a_reader_that_goes_away_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
         .args(["completion", "zsh"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
@@ -159,29 +161,62 @@ fn an_unwritable_traffic_log_is_told_with_status_1() {
     assert!(err.contains("/nonexistent/t.log") && err.contains("hint: "), "{err}");
 }
 
-/// Starts a sidecar, lets it say that it runs, ends it with SIGTERM.
-fn started(args: &[&str], log: Option<&str>) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.args(["run", "--forward", "127.0.0.1:0=127.0.0.1:9", "--admin=off"]).args(args);
-    command.env_remove("WEIR_LOG").envs(log.map(|level| ("WEIR_LOG", level)));
-    let mut child = command
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut said = String::new();
-    while let Some(Ok(line)) = lines.next() {
-        said.push_str(&line);
-        said.push('\n');
-        if line.contains("weir runs") {
-            break;
-        }
+/// A running sidecar, and what it says on standard error. It ends with the test.
+struct Sidecar {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+impl Sidecar {
+    /// Starts one and waits until it runs.
+    fn start(args: &[&str], log: Option<&str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(["run", "--forward", "127.0.0.1:0=127.0.0.1:9", "--admin=off"]).args(args);
+        command.env_remove("WEIR_LOG").envs(log.map(|level| ("WEIR_LOG", level)));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || stderr.lines().try_for_each(|line| sender.send(line.unwrap())));
+        let mut sidecar = Self { child, lines, said: String::new() };
+        sidecar.wait_for("weir runs");
+        sidecar
     }
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    said.extend(lines.map(|line| line.unwrap() + "\n"));
-    (child.wait().unwrap().code().unwrap(), said)
+
+    /// Reads on until a line has this text, for at most 20 s.
+    fn wait_for(&mut self, text: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            self.said.push_str(&line);
+            self.said.push('\n');
+            if line.contains(text) {
+                return;
+            }
+        }
+        panic!("no {text:?} in {}", self.said);
+    }
+
+    /// Ends it with SIGTERM: its exit status, and all that it said.
+    fn end(mut self) -> (i32, String) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.said.extend(self.lines.iter().map(|line| line + "\n"));
+        (self.child.wait().unwrap().code().unwrap(), std::mem::take(&mut self.said))
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        // After `end` there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts a sidecar, lets it say that it runs, ends it.
+fn started(args: &[&str], log: Option<&str>) -> (i32, String) {
+    Sidecar::start(args, log).end()
 }
 
 #[test]
@@ -371,4 +406,39 @@ fn differences_are_told_by_what_they_allow() {
     assert_eq!(out, "no difference\n");
     let (status, _, _) = told(&["policy", "diff", old, "/nonexistent/p.yaml"]);
     assert_eq!(status, 2);
+}
+
+#[test]
+fn the_mode_of_a_running_sidecar_is_shown_set_and_cleared() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("weir.sock");
+    let socket = socket.to_str().unwrap();
+    let sidecar = Sidecar::start(&["--socket", socket, "--mode", "monitor"], None);
+    let mode = |args: &[&str]| {
+        let (status, out, err) = told(&[&["mode", "--socket", socket], args].concat());
+        assert_eq!((status, err.as_str()), (0, ""), "{args:?}");
+        out
+    };
+    assert_eq!(mode(&[]), "monitor, where the policy names no other mode\n");
+    let out = mode(&["enforce", "--for", "10m", "--reason", "a drill"]);
+    assert!(out.starts_with("enforce for every rule, for another "), "{out}");
+    assert!(out.contains(": a drill\n") && out.ends_with("else monitor\n"), "{out}");
+    let shown: serde_json::Value = serde_json::from_str(&mode(&["show", "--json"])).unwrap();
+    assert_eq!(shown["mode"], "enforce");
+    assert_eq!(mode(&["clear"]), "monitor, where the policy names no other mode\n");
+    assert_eq!(sidecar.end().0, 0);
+    assert!(!std::path::Path::new(socket).exists());
+}
+
+#[test]
+fn a_changed_file_is_read_again_and_an_error_in_it_changes_nothing() {
+    let file = policy(POLICY);
+    let path = file.path().to_str().unwrap();
+    let mut sidecar = Sidecar::start(&["--policy", path], None);
+    std::fs::write(path, POLICY.replace("8080", "80800")).unwrap();
+    sidecar.wait_for("not reloaded");
+    assert!(sidecar.said.contains(&format!("{path}:8:13: ")), "{}", sidecar.said);
+    std::fs::write(path, POLICY.replace("8080", "8081")).unwrap();
+    sidecar.wait_for("\"reloaded\"");
+    assert_eq!(sidecar.end().0, 0);
 }
