@@ -106,12 +106,15 @@ struct Sidecar {
     admin: Option<tokio::net::TcpListener>,
     socket: Option<Socket>,
     signals: Signals,
+    changes: Changes,
     stop: Option<watch::Receiver<bool>>,
 }
 
 impl Sidecar {
     /// Everything that can fail for a user's reason happens here, before anything is served.
     fn start(settings: Settings, extras: Extras) -> Result<Self, Error> {
+        // Before the files are read, so that no change after that is missed.
+        let changes = Changes::watch(settings.watched());
         let policy = policies::load(&settings.policies, settings.mode).map_err(Error::Policy)?;
         let redis_table = redis_table(settings.redis_commands.as_deref())?;
         let reporter = reporter(&settings)?;
@@ -150,7 +153,8 @@ impl Sidecar {
         }
         let control = Arc::new(SidecarControl::new(shared.clone(), settings.clone()));
         let signals = Signals::new()?;
-        Ok(Self { settings, shared, control, listeners, admin, socket, signals, stop: extras.stop })
+        let stop = extras.stop;
+        Ok(Self { settings, shared, control, listeners, admin, socket, signals, changes, stop })
     }
 
     async fn serve(mut self) -> Result<(), Error> {
@@ -203,17 +207,16 @@ impl Sidecar {
     /// Handles reloads and the budget's clock until a signal says to end.
     async fn until_asked_to_end(&mut self) -> Ask {
         let mut tick = tokio::time::interval(BUDGET_TICK);
-        let mut changes = Changes::watch(self.settings.watched());
         loop {
             tokio::select! {
                 _ = tick.tick() => {
                     self.look_at_budget();
                     self.control.expire();
                 }
-                _ = changes.next() => self.reload(&mut changes),
+                _ = self.changes.next() => self.reload(),
                 _ = self.signals.hangup.recv() => {
                     self.shared.reporter.reopen();
-                    self.reload(&mut changes);
+                    self.reload();
                 }
                 _ = self.signals.terminate.recv() => return Ask::Orderly,
                 _ = self.signals.interrupt.recv() => return Ask::Soon,
@@ -228,7 +231,8 @@ impl Sidecar {
     }
 
     /// Reads settings and policies again. What cannot be read leaves everything as it was.
-    fn reload(&mut self, changes: &mut Changes) {
+    fn reload(&mut self) {
+        self.changes.note();
         let loaded = self.settings.reload().map_err(|error| error.to_string()).and_then(|new| {
             let policy =
                 policies::load(&new.policies, new.mode).map_err(|error| error.to_string())?;
@@ -241,7 +245,7 @@ impl Sidecar {
                     warn!(settings = ?restart, "changed settings that only a restart applies");
                 }
                 self.settings.apply(&new);
-                changes.rewatch(self.settings.watched());
+                self.changes.rewatch(self.settings.watched());
                 self.look_at_budget();
                 self.shared.live.update(|now| InForce {
                     policy: policy.clone(),
