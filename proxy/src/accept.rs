@@ -60,7 +60,8 @@ fn start(
         return;
     };
     let shared = shared.clone();
-    workers.spawn(async move {
+    workers.spawn(|place| async move {
+        let _place = place;
         if let Ok(stream) = TcpStream::from_std(stream) {
             conn::serve(stream, client, upstream, shared, guard).await;
         }

@@ -54,8 +54,9 @@ impl Workers {
         Ok(Self { list, threads, stop })
     }
 
-    /// Runs a connection on the thread that has the fewest.
-    pub(crate) fn spawn<F>(&self, connection: F)
+    /// Runs a connection on the thread that has the fewest. The future keeps its place there
+    /// itself: one around it would need room for it twice.
+    pub(crate) fn spawn<F>(&self, connection: impl FnOnce(Place) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -65,10 +66,7 @@ impl Workers {
         };
         worker.connections.fetch_add(1, Relaxed);
         let place = Place(worker.connections.clone());
-        worker.handle.spawn(async move {
-            let _place = place;
-            connection.await;
-        });
+        worker.handle.spawn(connection(place));
     }
 }
 
@@ -82,7 +80,8 @@ impl Drop for Workers {
     }
 }
 
-struct Place(Arc<AtomicUsize>);
+/// A connection's place on a worker, while it is not dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {
     fn drop(&mut self) {

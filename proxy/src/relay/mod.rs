@@ -40,7 +40,7 @@ enum Phase {
 
 /// A connection whose both legs are up.
 pub(crate) struct Relay {
-    conn: Conn,
+    conn: Box<Conn>,
     /// None once it was reset, by the peer or by Weir.
     client: Option<TcpStream>,
     /// None once it was reset, by the peer or by Weir.
@@ -67,7 +67,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// A relay between two connected sockets.
-    pub(crate) fn new(conn: Conn, client: TcpStream, server: TcpStream) -> Self {
+    pub(crate) fn new(conn: Box<Conn>, client: TcpStream, server: TcpStream) -> Self {
         Self {
             conn,
             client: Some(client),
