@@ -97,7 +97,7 @@ fn an_upgraded_connection_lives_as_long_as_the_policy_permits_it() {
         "GET /ws HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     assert!(read_until(&mut stream, b"\r\n\r\n").starts_with(b"HTTP/1.1 101"));
-    let mut echo = |stream: &mut TcpStream| {
+    let echo = |stream: &mut TcpStream| {
         stream.write_all(b"ping").unwrap();
         let mut back = [0; 4];
         stream.read_exact(&mut back).map(|()| back == *b"ping").unwrap_or(false)
