@@ -18,6 +18,7 @@ mod refuse;
 mod server;
 mod special;
 mod streamed;
+mod streaming;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -6,20 +6,21 @@
 use std::ops::Range;
 
 use sha1::{Digest, Sha1};
-use weir_parsers::redis::{ArgRole, CommandInfo, CommandPiece, CommandStream, KeyWalker, Table};
-use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
+use weir_parsers::redis::{ArgRole, CommandInfo, CommandStream, KeyWalker, Table};
+use weir_policy::op::{KeySource, Keys, Operation, RedisOp, Script};
 
-use super::judge::{hex, judge, named_script, refused};
+use super::judge::{hex, named_script};
 use super::special::Special;
-use super::{Actions, Cx, Redis};
-use crate::inspect::{self, Part};
-use crate::report::{Outcome, Reason, Transaction, Verdict};
+use crate::report::{Outcome, Transaction, Verdict};
+
+/// How many keys and channels are kept at once. More are judged in batches.
+const MOST_PARTS: usize = 1024;
 
 /// A command under way.
 #[derive(Debug, Default)]
 pub(super) struct Streamed {
-    stream: CommandStream,
-    argc: usize,
+    pub(super) stream: CommandStream,
+    pub(super) argc: usize,
     index: usize,
     /// What the argument under way is kept as, if it is.
     keep: Option<Kept>,
@@ -32,11 +33,13 @@ pub(super) struct Streamed {
     /// The digest of a script that is under way.
     script: Option<Box<Sha1>>,
     digest: Option<[u8; 40]>,
-    /// Once it is decided.
-    transaction: Option<Transaction>,
+    /// Once it, or its first batch of keys, is decided.
+    pub(super) transaction: Option<Transaction>,
+    /// Nothing that follows can change the verdict.
+    pub(super) decided: bool,
     /// What an inspector found in content before that. (Observing, nothing ends over it.)
-    found: Option<&'static str>,
-    bytes: u64,
+    pub(super) found: Option<&'static str>,
+    pub(super) bytes: u64,
 }
 
 /// What the name has told.
@@ -87,18 +90,35 @@ impl Streamed {
         self.all(sort).next()
     }
 
-    fn special(&self) -> Special {
+    pub(super) fn special(&self) -> Special {
         self.command.as_ref().map_or(Special::Plain, |known| known.special)
     }
 
-    /// An argument of `size` bytes begins. Answers false where it must be kept and is too big
-    /// for that: names and keys may have `most` bytes together.
-    fn begin_arg(&mut self, index: usize, size: u64, most: usize) -> bool {
+    /// An argument begins.
+    pub(super) fn begin_arg(&mut self, index: usize) {
         self.index = index;
         self.from = self.kept.len();
         self.keep = self.sort(index);
+    }
+
+    /// Whether the argument that begins, of `size` bytes, can be kept: all that is kept may have
+    /// `most` bytes.
+    pub(super) fn has_room(&self, size: u64, most: usize) -> bool {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        self.keep.is_none() || self.kept.len().saturating_add(size) <= most
+        self.keep.is_none()
+            || (self.kept.len().saturating_add(size) <= most && self.parts.len() < MOST_PARTS)
+    }
+
+    /// Lets go of the keys and channels that have been judged. What stays came before them.
+    pub(super) fn next_batch(&mut self) {
+        self.parts.retain(|(sort, _)| !matches!(sort, Kept::Key | Kept::Channel | Kept::Count));
+        self.kept.truncate(self.parts.last().map_or(0, |(_, range)| range.end));
+        self.from = self.kept.len();
+    }
+
+    /// Whether the argument that begins is a key or a channel.
+    pub(super) fn keeps_key(&self) -> bool {
+        matches!(self.keep, Some(Kept::Key | Kept::Channel))
     }
 
     fn sort(&mut self, index: usize) -> Option<Kept> {
@@ -117,7 +137,7 @@ impl Streamed {
         }
     }
 
-    fn content(&mut self, bytes: &[u8]) {
+    pub(super) fn content(&mut self, bytes: &[u8]) {
         if self.keep.is_some() {
             self.kept.extend_from_slice(bytes);
         }
@@ -126,7 +146,7 @@ impl Streamed {
         }
     }
 
-    fn end_arg(&mut self, table: &'static Table) {
+    pub(super) fn end_arg(&mut self, table: &'static Table) {
         if let Some(script) = self.script.take() {
             self.digest = Some(hex(script.finalize().as_ref()));
         }
@@ -161,7 +181,7 @@ impl Streamed {
     }
 
     /// Whether everything that the verdict depends on has come.
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         let Some(known) = &self.command else { return false };
         let needs_first = known.has_subcommands
             || matches!(known.special, Special::Eval | Special::EvalSha | Special::Function);
@@ -169,7 +189,7 @@ impl Streamed {
         settled || self.is_at_last()
     }
 
-    fn is_at_last(&self) -> bool {
+    pub(super) fn is_at_last(&self) -> bool {
         self.index + 1 == self.argc
     }
 
@@ -183,7 +203,11 @@ impl Streamed {
     }
 
     /// Hands the operation, as far as it is known, to `with`.
-    fn operation<R>(&self, databases: &[u32], with: impl FnOnce(Option<&Operation<'_>>) -> R) -> R {
+    pub(super) fn operation<R>(
+        &self,
+        databases: &[u32],
+        with: impl FnOnce(Option<&Operation<'_>>) -> R,
+    ) -> R {
         let Some(command) = self.first(Kept::Name) else { return with(None) };
         let known = self.command.as_ref().is_some_and(|known| !known.walker.is_unknown());
         let (keys, channels) = (List(self, Kept::Key), List(self, Kept::Channel));
@@ -197,160 +221,14 @@ impl Streamed {
         })))
     }
 
-    fn mark(&mut self, outcome: Outcome) {
-        if let Some(transaction) = &mut self.transaction {
+    /// Something speaks against what was begun as allowed.
+    pub(super) fn mark(&mut self, outcome: Outcome) {
+        if let Some(transaction) = &mut self.transaction
+            && transaction.verdict == Verdict::Allowed
+        {
             transaction.verdict = outcome.verdict;
             transaction.reason = outcome.reason;
+            transaction.entry = outcome.entry;
         }
-    }
-}
-
-impl Redis {
-    /// Reads the next piece of a command that streams. Answers how many bytes it has disposed
-    /// of; nothing while more must come.
-    pub(super) fn stream(
-        &mut self,
-        mut streamed: Box<Streamed>,
-        rest: &[u8],
-        cx: &mut Cx<'_>,
-        out: &mut Actions,
-    ) -> Option<usize> {
-        let len = match streamed.stream.next(rest, cx.limits.bulk_bytes) {
-            Ok(CommandPiece::Partial) => {
-                if streamed.transaction.is_none() {
-                    self.command_waits(cx, out);
-                }
-                self.streamed = Some(streamed);
-                return None;
-            }
-            Ok(CommandPiece::Header { argc, len }) => {
-                streamed.argc = argc as usize;
-                len
-            }
-            Ok(CommandPiece::ArgStart { index, size, len }) => {
-                if !streamed.begin_arg(index as usize, size, cx.limits.judging_bytes) {
-                    let outcome = refused(Reason::Limit("judging_bytes"), cx.judge);
-                    return Some(self.give_up_streamed(streamed, outcome, cx, out));
-                }
-                len
-            }
-            Ok(CommandPiece::ArgData(n)) => {
-                if let Err((at, name)) = inspect::data(cx.inspectors, Part::Request, &rest[..n]) {
-                    let outcome = refused(Reason::Inspector(name), cx.judge);
-                    if cx.judge {
-                        out.forward(at);
-                        return Some(at + self.give_up_streamed(streamed, outcome, cx, out));
-                    }
-                    streamed.found.get_or_insert(name);
-                    streamed.mark(outcome);
-                }
-                streamed.content(&rest[..n]);
-                n
-            }
-            Ok(CommandPiece::ArgEnd(n)) => return Some(self.end_arg(streamed, n, cx, out)),
-            Ok(CommandPiece::End) => 0,
-            Err(reason) => {
-                let outcome = refused(Reason::Malformed(reason.label()), cx.judge);
-                return Some(self.give_up_streamed(streamed, outcome, cx, out));
-            }
-        };
-        streamed.bytes += len as u64;
-        out.forward(len);
-        self.streamed = Some(streamed);
-        Some(len)
-    }
-
-    /// An argument is complete, perhaps the last.
-    fn end_arg(
-        &mut self,
-        mut streamed: Box<Streamed>,
-        len: usize,
-        cx: &mut Cx<'_>,
-        out: &mut Actions,
-    ) -> usize {
-        streamed.end_arg(self.table);
-        if streamed.transaction.is_none() && streamed.is_ready() {
-            let outcome = self.decide_streamed(&streamed, cx);
-            if outcome.verdict == Verdict::Refused {
-                return self.give_up_streamed(streamed, outcome, cx, out);
-            }
-            let transaction = self.begin_streamed(&streamed, outcome, cx, out);
-            streamed.transaction = Some(transaction);
-        }
-        streamed.bytes += len as u64;
-        out.forward(len);
-        if !streamed.is_at_last() {
-            self.streamed = Some(streamed);
-            return len;
-        }
-        inspect::end(cx.inspectors, Part::Request);
-        let (special, argc) = (streamed.special(), streamed.argc);
-        if let Some(transaction) = streamed.into_transaction() {
-            self.follow(special, argc, None, transaction, cx);
-        }
-        len
-    }
-
-    fn decide_streamed(&self, streamed: &Streamed, cx: &mut Cx<'_>) -> Outcome {
-        let in_multi = self.in_multi || self.replies.in_multi;
-        match streamed.special() {
-            special if special.needs_arguments() => {
-                return refused(Reason::Limit("judging_bytes"), cx.judge);
-            }
-            Special::Subscription(_) if in_multi => {
-                return refused(Reason::Malformed("in_transaction"), cx.judge);
-            }
-            _ => {}
-        }
-        let outcome = streamed.operation(self.databases.possible(), |operation| match operation {
-            Some(operation) => judge(operation, cx),
-            None => refused(Reason::Malformed("truncated"), cx.judge),
-        });
-        match streamed.found {
-            Some(name) if outcome.verdict == Verdict::Allowed => {
-                refused(Reason::Inspector(name), cx.judge)
-            }
-            _ => outcome,
-        }
-    }
-
-    fn begin_streamed(
-        &mut self,
-        streamed: &Streamed,
-        outcome: Outcome,
-        cx: &mut Cx<'_>,
-        out: &mut Actions,
-    ) -> Transaction {
-        let started = self.command_came(cx, out);
-        let detail = self.detail();
-        let mut transaction = streamed.operation(self.databases.possible(), |operation| {
-            cx.report.begin(cx.now, Protocol::Redis, operation, &detail, outcome)
-        });
-        transaction.started = started;
-        transaction
-    }
-
-    /// A command of which a part has passed must not become whole; observing, what cannot be
-    /// read passes unread.
-    fn give_up_streamed(
-        &mut self,
-        mut streamed: Box<Streamed>,
-        outcome: Outcome,
-        cx: &mut Cx<'_>,
-        out: &mut Actions,
-    ) -> usize {
-        streamed.mark(outcome);
-        let bytes = streamed.bytes;
-        let mut transaction = match streamed.transaction.take() {
-            Some(transaction) => transaction,
-            None => self.begin_streamed(&streamed, outcome, cx, out),
-        };
-        transaction.bytes_in = bytes;
-        if cx.judge {
-            self.tell(transaction, true, cx, out);
-        } else {
-            self.pass_unread(transaction, cx, out);
-        }
-        0
     }
 }

@@ -330,3 +330,11 @@ fn content_of_a_message_is_nobodys_reply() {
     let refused: Vec<_> = records.iter().filter(|r| r.verdict == Verdict::Refused).collect();
     assert_eq!((refused.len(), &*refused[0].op), (1, "-"));
 }
+
+#[test]
+fn an_idle_connection_takes_little() {
+    let session = std::mem::size_of::<Redis>();
+    assert!(session <= 1024, "{session}");
+    let pending = std::mem::size_of::<super::super::pending::Pending>();
+    assert!(pending <= 256, "{pending}");
+}
