@@ -208,6 +208,7 @@ limits! {
     detection_bytes: usize = 32 << 10,
         bytes 1 << 10, 1 << 20;
     reached: "the protocol is unknown: `unread.unknownProtocol` says what happens";
+    metric: "weir_unread_total, weir_refusals_total";
 
     /// Requests of one connection that wait for their answers.
     pipeline_depth: usize = 1024,
@@ -218,11 +219,13 @@ limits! {
     reply_depth: usize = 128,
         count 8, 1024;
     reached: "enforce cuts the connection; learn and monitor pass it on unread";
+    metric: "weir_refusals_total{kind=\"too_deep\"}";
 
     /// A Redis bulk string, in bytes (`proto-max-bulk-len`).
     bulk_bytes: u64 = 512 << 20,
         bytes 1 << 10, 1 << 40;
     reached: "enforce answers `-ERR` and closes; learn and monitor pass it on unread";
+    metric: "weir_refusals_total{kind=\"bulk_too_large\"}";
 
     /// Time to deliver earlier answers and a refusal before a connection is closed, and to
     /// read on after that so that they arrive.
