@@ -25,10 +25,11 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use weir_policy::decide::Mode;
 
+use attacks::Attack;
 use customers::Customers;
 use report::Outcome;
 use shop::Workload;
-use stage::Stage;
+use stage::{Finding, Stage};
 use transcript::Transcript;
 use workplace::Workplace;
 
@@ -38,6 +39,9 @@ const QUIET: Duration = Duration::from_millis(700);
 const PAUSE: Duration = Duration::from_millis(120);
 /// The run is given up after this long, `--serve` aside.
 const BOUND: Duration = Duration::from_secs(60);
+
+/// What is said when a signal ends the run.
+const STOPPED: &str = "stopped by a signal";
 
 /// What `weir demo` is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,42 +72,55 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// Makes the place, plays, and takes the place away again unless someone wants it.
 fn start(options: &Options, transcript: &mut Transcript) -> Result<bool, String> {
     let run = random_word().map_err(|error| format!("no random word: {error}"))?;
     let place = Workplace::new(options.keep.as_deref(), &run);
     let mut place = place.map_err(|error| format!("no place for the demo's files: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let result = runtime.block_on(async {
-        let mut stop = Stop::listen().map_err(|error| format!("no signals: {error}"))?;
-        let stage = tokio::select! {
-            stage = Stage::set(&place, options.mode) => stage,
-            () = stop.comes() => Err("stopped by a signal".to_owned()),
-        };
-        let mut stage = stage?;
-        report::opening(transcript, &stage.sidecars.0, &place, options.mode);
-        let outcome = tokio::select! {
-            outcome = play(&mut stage, transcript, &run) => outcome.map_err(|e| e.to_string()),
-            () = stop.comes() => Err("stopped by a signal".to_owned()),
-            () = tokio::time::sleep(BOUND) => Err("given up: it takes too long".to_owned()),
-        };
-        let outcome = outcome?;
-        report::summary(transcript, &outcome, options.mode);
-        if options.serve {
-            stage.stop_recording();
-            report::invitation(transcript, &stage.sidecars.0, &place);
-            stop.comes().await;
-        }
-        Ok(outcome.holds())
-    });
-    // What went wrong is in the logs: then they stay.
-    if result != Ok(true) && options.mode == Mode::Enforce {
-        place.keep();
+    let result = runtime.block_on(perform(options, transcript, &mut place, &run));
+    // What went wrong is in the logs: then they stay. (That monitor refuses nothing is no fault.)
+    match &result {
+        Ok(true) => {}
+        Ok(false) if options.mode != Mode::Enforce => {}
+        Err(words) if words == STOPPED => {}
+        Ok(false) | Err(_) => place.keep(),
     }
     if place.stays() {
-        transcript.line(&format!("The policies and logs are in {}", place.dir().display()));
+        transcript.line(&format!("\nThe policies and logs are in {}", place.dir().display()));
     }
     result
+}
+
+/// Sets the stage, plays, sums up, and stays open if asked to. Answers whether all held.
+async fn perform(
+    options: &Options,
+    transcript: &mut Transcript,
+    place: &mut Workplace,
+    run: &str,
+) -> Result<bool, String> {
+    let mut stop = Stop::listen().map_err(|error| format!("no signals: {error}"))?;
+    let mut stage = tokio::select! {
+        stage = Stage::set(place, options.mode) => stage?,
+        () = stop.comes() => return Err(STOPPED.to_owned()),
+    };
+    report::opening(transcript, &stage.sidecars.0, place, options.mode);
+    let outcome = tokio::select! {
+        outcome = play(&mut stage, transcript, run) => outcome.map_err(|e| e.to_string())?,
+        () = stop.comes() => return Err(STOPPED.to_owned()),
+        () = tokio::time::sleep(BOUND) => return Err("given up: it takes too long".to_owned()),
+    };
+    report::summary(transcript, &outcome, options.mode);
+    if options.serve || place.stays() {
+        report::question(transcript, place, &outcome);
+    }
+    if options.serve {
+        stage.stop_recording();
+        report::invitation(transcript, &stage.sidecars.0, place);
+        stop.comes().await;
+    }
+    Ok(outcome.holds())
 }
 
 /// The run itself: customers all along, and the attacks one by one.
@@ -138,10 +155,20 @@ async fn play(stage: &mut Stage, transcript: &mut Transcript, run: &str) -> io::
         attacks: attacks.len(),
         refused: findings.iter().filter(|finding| finding.refused()).count(),
         reached: findings.iter().filter(|finding| finding.reached.is_some()).count(),
+        example: example(&attacks, &findings),
         recorded: findings.iter().filter(|finding| finding.record.is_some()).count(),
         others: stage.others(&known)?,
         tally,
         took: began.elapsed(),
+    })
+}
+
+/// The first attack whose record has an operation.
+fn example(attacks: &[Attack], findings: &[Finding]) -> Option<(Workload, String)> {
+    let mut pairs = attacks.iter().zip(findings);
+    pairs.find_map(|(attack, finding)| {
+        let record = finding.record.as_ref().filter(|record| record.op.is_some())?;
+        Some((attack.target, record.id.clone()))
     })
 }
 

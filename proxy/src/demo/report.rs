@@ -30,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) recorded: usize,
     /// Violations in the logs that are no attack's.
     pub(super) others: Vec<Record>,
+    /// A record that `weir policy explain` can explain, and whose log has it.
+    pub(super) example: Option<(Workload, String)>,
     /// How long it took.
     pub(super) took: Duration,
 }
@@ -127,7 +129,7 @@ pub(super) fn summary(to: &mut Transcript, outcome: &Outcome, mode: Mode) {
     let (served, logged, others) = (outcome.served, outcome.logged, outcome.others.len());
     to.line(&format!(
         "   front end  {served} requests served, {logged} in its log as allowed; \
-         {others} refusals that were no attack"
+         {others} further violations in the logs"
     ));
     for record in outcome.others.iter().take(5) {
         to.line(&format!("              {}", words_of(record)));
@@ -147,6 +149,20 @@ pub(super) fn summary(to: &mut Transcript, outcome: &Outcome, mode: Mode) {
     to.line(&verdict);
 }
 
+/// How to ask why something was refused, as long as the files are there.
+pub(super) fn question(to: &mut Transcript, place: &Workplace, outcome: &Outcome) {
+    let Some((of, id)) = &outcome.example else { return };
+    let (program, dir, name) = (program(), place.dir().display(), of.name());
+    to.line("\nWhy was it refused? Ask for any id, for example:\n");
+    to.line(&format!("   {program} policy explain {dir}/{name}.yaml \\"));
+    to.line(&format!("      --log {dir}/{name}.traffic.jsonl --id {id}"));
+}
+
+/// This program as it was called.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "weir".to_owned())
+}
+
 /// How to go on by hand while the shop stays open.
 pub(super) fn invitation(to: &mut Transcript, sidecars: &[Sidecar], place: &Workplace) {
     to.line("\nThe shop stays open until Ctrl-C. Try it:\n");
@@ -163,7 +179,7 @@ pub(super) fn invitation(to: &mut Transcript, sidecars: &[Sidecar], place: &Work
         to.line(&format!("   curl -s http://{}/metrics", cart.admin));
         if let Some(socket) = &cart.socket {
             let socket = socket.display();
-            to.line(&format!("   weir mode --socket {socket}"));
+            to.line(&format!("   {} mode --socket {socket}", program()));
         }
     }
     to.line(&format!("   tail -f {}/*.traffic.jsonl", place.dir().display()));

@@ -1,0 +1,144 @@
+//! `weir demo` as somebody runs it: its exit code, what it says, and what it leaves behind.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The demo, with its temporary files under `tmp`.
+fn demo(tmp: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.arg("demo").env("TMPDIR", tmp).stdin(Stdio::null());
+    command
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Every sidecar's address that a transcript tells.
+fn addresses(text: &str) -> Vec<SocketAddr> {
+    let line = |line: &str| line.split_once(" is dialled at ")?.1.split(',').next()?.parse().ok();
+    text.lines().filter_map(line).collect()
+}
+
+fn assert_stopped(text: &str) {
+    let addresses = addresses(text);
+    assert_eq!(addresses.len(), 3, "{text}");
+    for address in addresses {
+        assert!(TcpStream::connect(address).is_err(), "{address} still accepts");
+    }
+}
+
+fn is_empty(dir: &Path) -> bool {
+    dir.read_dir().unwrap().next().is_none()
+}
+
+#[test]
+fn customers_are_served_and_attacks_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    let began = Instant::now();
+    let output = demo(tmp.path()).output().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    assert!(text.contains("Every customer was served and every attack refused."), "{text}");
+    assert!(!text.contains("GOT THROUGH"), "{text}");
+    assert!(!text.contains('\x1b'), "colours where there is no terminal");
+    assert_stopped(&text);
+    assert!(is_empty(tmp.path()), "files are left");
+}
+
+#[test]
+fn in_monitor_mode_attacks_get_through_and_are_logged() {
+    let tmp = tempfile::tempdir().unwrap();
+    let kept = tmp.path().join("kept");
+    let mut command = demo(tmp.path());
+    let output = command.args(["--mode", "monitor", "--keep"]).arg(&kept).output().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("In monitor mode attacks get through"), "{text}");
+    assert!(text.contains(" 0 of "), "{text}");
+    assert!(!text.contains("has no record of it"), "{text}");
+    assert_stopped(&text);
+
+    let log = std::fs::read_to_string(kept.join("cart.traffic.jsonl")).unwrap();
+    let records = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let verdicts: Vec<String> =
+        records.map(|record| record["verdict"].as_str().unwrap_or_default().to_owned()).collect();
+    assert!(verdicts.iter().any(|verdict| verdict == "would-refuse"), "{verdicts:?}");
+    assert!(!verdicts.iter().any(|verdict| verdict == "refused"), "{verdicts:?}");
+    for file in ["frontend.yaml", "cart.yaml", "store.yaml", "store.traffic.jsonl", "store.log"] {
+        assert!(kept.join(file).is_file(), "{file}");
+    }
+}
+
+/// Starts the demo and reads what it says up to a line with `until` in it.
+fn start(command: &mut Command, until: &str) -> (Child, BufReader<ChildStdout>, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains(until) {
+        assert!(out.read_line(&mut text).unwrap() > 0, "it ended too early:\n{text}");
+    }
+    (child, out, text)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn it_serves_until_it_is_interrupted() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut command = demo(tmp.path());
+    let (mut child, mut out, mut text) = start(command.arg("--serve"), "tail -f");
+    let explain = text.split_once("policy explain").unwrap().1.split_whitespace();
+    let explain = explain.filter(|word| *word != "\\").take(5);
+    let mut asked = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let told = asked.args(["policy", "explain"]).args(explain).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("no entry allows it"), "{told}");
+    for address in addresses(&text) {
+        assert!(TcpStream::connect(address).is_ok(), "{address} does not accept");
+    }
+    signal(&child, Signal::INT);
+    out.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
+    assert_stopped(&text);
+    assert!(is_empty(tmp.path()), "files are left");
+}
+
+#[test]
+fn interrupted_midway_it_stops_everything() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (mut child, mut out, mut text) = start(&mut demo(tmp.path()), " 2 refused");
+    let began = Instant::now();
+    signal(&child, Signal::TERM);
+    out.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("stopped by a signal"), "{said}");
+    assert!(is_empty(tmp.path()), "files are left");
+    assert_stopped(&text);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told() {
+    let tmp = tempfile::tempdir().unwrap();
+    let file = tmp.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = demo(tmp.path()).arg("--keep").arg(file.join("inside")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no place for the demo's files"), "{said}");
+}
