@@ -140,7 +140,7 @@ pub(crate) fn scan(path: &[u8]) -> Scan {
 
 /// No byte that normalisation looks at.
 pub(crate) fn is_plain(raw: &[u8]) -> bool {
-    raw.iter().all(|b| (0x21..0x7f).contains(b) && *b != b'%')
+    raw.iter().fold(true, |plain, b| plain & (0x21..0x7f).contains(b) & (*b != b'%'))
 }
 
 /// What is ambiguous in a path as it was sent.

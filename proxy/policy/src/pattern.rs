@@ -2,7 +2,7 @@
 
 use crate::class::Class;
 use crate::hash::Hash;
-use crate::path::Normal;
+use crate::path::{Normal, is_plain};
 
 /// One part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +114,7 @@ impl Text for PathText<'_> {
     }
 
     fn hash(&self, separator: u8, part: &[u8]) -> u64 {
-        if self.plain {
+        if self.plain || is_plain(part) {
             return hash_plain(separator, part);
         }
         let mut hash = Hash::new(separator);
@@ -123,12 +123,16 @@ impl Text for PathText<'_> {
     }
 
     fn is(&self, part: &[u8], literal: &[u8]) -> bool {
-        if self.plain { part == literal } else { Normal::new(part).eq(literal.iter().copied()) }
+        if self.plain || is_plain(part) {
+            part == literal
+        } else {
+            Normal::new(part).eq(literal.iter().copied())
+        }
     }
 
     fn fits(&self, slot: Option<Class>, part: &[u8]) -> bool {
         let Some(class) = slot else { return !part.is_empty() };
-        if self.plain {
+        if self.plain || is_plain(part) {
             return class.contains(part);
         }
         let mut normal = [0u8; CLASS_BYTES];

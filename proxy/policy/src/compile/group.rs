@@ -70,7 +70,7 @@ impl Group {
 
     /// Decides an operation on a connection that falls under `rules`.
     pub(crate) fn decide(&self, rules: &RuleBits, operation: &Operation<'_>) -> Decision {
-        let first = rules.iter().next().map(|rule| self.limits[rule as usize].reference);
+        let first = rules.first().map(|rule| self.limits[rule as usize].reference);
         let decision = match (&self.matcher, operation) {
             (Matcher::Http(http), Operation::Http(op)) => http.decide(&self.limits, rules, op),
             (Matcher::Redis(redis), Operation::Redis(op)) => redis.decide(&self.limits, rules, op),

@@ -26,9 +26,10 @@ impl RuleBits {
         self.0.get(rule as usize / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        let rules = u32::try_from(self.0.len() * 64).unwrap_or(u32::MAX);
-        (0..rules).filter(|rule| self.contains(*rule))
+    /// The least of them.
+    pub(crate) fn first(&self) -> Option<u32> {
+        let (index, word) = (0..).zip(&self.0).find(|(_, word)| **word != 0)?;
+        Some(index * 64 + word.trailing_zeros())
     }
 }
 
@@ -70,5 +71,19 @@ impl Limits {
     /// Whether some database is one of the rule's.
     pub(crate) fn touches_databases(&self, databases: &[u32]) -> bool {
         databases.is_empty() || databases.iter().any(|d| self.has_database(*d))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RuleBits;
+
+    #[test]
+    fn bits() {
+        assert_eq!(RuleBits::new(&[]).first(), None);
+        let bits = RuleBits::new(&[200, 70]);
+        assert_eq!(bits.first(), Some(70));
+        assert!(bits.contains(200) && bits.contains(70));
+        assert!(!bits.contains(6) && !bits.contains(71) && !bits.contains(1000));
     }
 }
