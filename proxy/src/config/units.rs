@@ -61,15 +61,17 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| format!("`{text}` is too large a size"))
 }
 
-/// A duration as [`duration`] reads it, in the largest unit that leaves a whole number.
+/// A duration as [`duration`] reads it, to the millisecond: `1m30s`, `500ms`.
 pub fn show_duration(value: Duration) -> String {
-    let millis = value.as_millis();
-    for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if millis >= size && millis.is_multiple_of(size) {
-            return format!("{}{unit}", millis / size);
+    let mut left = value.as_millis();
+    let mut text = String::new();
+    for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if left >= size {
+            text.push_str(&format!("{}{unit}", left / size));
+            left %= size;
         }
     }
-    format!("{millis}ms")
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// A size as [`size`] reads it, in the largest unit that leaves a whole number.
@@ -132,6 +134,7 @@ mod tests {
             let value = Duration::from_millis(millis);
             assert_eq!(duration(&show_duration(value)), Ok(value));
         }
+        assert_eq!(show_duration(Duration::from_secs(599)), "9m59s");
         for bytes in [0, 1, 1023, 1024, 65536, 1 << 20, (1 << 20) + 1, 512 << 20] {
             assert_eq!(size(&show_size(bytes)), Ok(bytes));
         }
