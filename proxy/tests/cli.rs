@@ -442,3 +442,17 @@ fn a_changed_file_is_read_again_and_an_error_in_it_changes_nothing() {
     sidecar.wait_for("\"reloaded\"");
     assert_eq!(sidecar.end().0, 0);
 }
+
+#[test]
+fn the_page_of_the_command_line_has_every_flag_of_run() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, help, _) = told(&["run", "--help"]);
+    let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+    let mut count = 0;
+    for flag in flags.map(|flag| flag.split([' ', '[']).next().unwrap()) {
+        assert!(page.contains(&format!("`--{flag}")), "--{flag}");
+        count += 1;
+    }
+    assert!(count >= 16, "{help}");
+}

@@ -51,7 +51,6 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "made once, and moved once")]
 enum Command {
     Run(Box<run::Args>),
     Policy(policy::Args),
