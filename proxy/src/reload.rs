@@ -25,6 +25,8 @@ const RECENT: Duration = Duration::from_secs(2);
 pub struct Changes {
     watches: Vec<Watch>,
     look: Interval,
+    /// What changed files were like at the last look, and how often they may still change.
+    settling: Option<(Vec<State>, usize)>,
 }
 
 impl Changes {
@@ -36,7 +38,8 @@ impl Changes {
     fn every(period: Duration, files: Vec<PathBuf>) -> Self {
         let mut look = tokio::time::interval(period);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { watches: files.into_iter().map(Watch::new).collect(), look }
+        let watches = files.into_iter().map(Watch::new).collect();
+        Self { watches, look, settling: None }
     }
 
     /// Watches these files from now on; one that was watched keeps what is known of it.
@@ -55,31 +58,26 @@ impl Changes {
         self.watches.iter_mut().filter_map(Watch::note).collect()
     }
 
-    /// Waits until files hold something else than before, or are gone, and names them. Safe to
-    /// drop and call again: no change is lost.
+    /// Waits until files hold something else than before, or are gone, and names them. Can be
+    /// dropped at any moment and called again: what it has seen is kept.
     pub async fn next(&mut self) -> Vec<PathBuf> {
         loop {
             self.look.tick().await;
-            if !self.watches.iter_mut().any(Watch::differs) {
-                continue;
-            }
-            self.settled().await;
-            let changed = self.note();
-            if !changed.is_empty() {
-                return changed;
-            }
-        }
-    }
-
-    /// Waits until the files stay as they are, but not for ever.
-    async fn settled(&self) {
-        let states = || self.watches.iter().map(|watch| state(&watch.path)).collect::<Vec<_>>();
-        for _ in 0..SETTLES {
-            let before = states();
-            tokio::time::sleep(SETTLE).await;
-            if states() == before {
-                return;
-            }
+            let states = self.watches.iter().map(|watch| state(&watch.path)).collect();
+            let left = match self.settling.take() {
+                None if !self.watches.iter_mut().any(Watch::differs) => continue,
+                None => SETTLES,
+                Some((before, left)) if left > 0 && before != states => left - 1,
+                Some(_) => {
+                    let changed = self.note();
+                    if changed.is_empty() {
+                        continue;
+                    }
+                    return changed;
+                }
+            };
+            self.settling = Some((states, left));
+            self.look.reset_after(SETTLE);
         }
     }
 }
@@ -240,6 +238,25 @@ mod tests {
             std::fs::write(&two, "d").unwrap();
             let quiet = tokio::time::timeout(Duration::from_millis(100), changes.next()).await;
             assert!(quiet.is_err(), "{quiet:?}");
+        });
+    }
+
+    #[test]
+    fn a_change_is_told_though_waiting_for_it_is_broken_off() {
+        let directory = directory();
+        let path = directory.path().join("p.yaml");
+        std::fs::write(&path, "a").unwrap();
+        block_on(async {
+            let mut changes = Changes::every(Duration::from_millis(200), vec![path.clone()]);
+            std::fs::write(&path, "b").unwrap();
+            // Shorter than files take to settle.
+            let patience = SETTLE / 4;
+            let changed = loop {
+                if let Ok(changed) = tokio::time::timeout(patience, changes.next()).await {
+                    break changed;
+                }
+            };
+            assert_eq!(changed, std::slice::from_ref(&path));
         });
     }
 
