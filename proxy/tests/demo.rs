@@ -133,6 +133,23 @@ fn interrupted_midway_it_stops_everything() {
 }
 
 #[test]
+fn a_sidecar_that_dies_is_told() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (mut child, mut out, mut text) = start(&mut demo(tmp.path()), " 2 refused");
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let children = std::fs::read_to_string(children).unwrap();
+    for sidecar in children.split_whitespace() {
+        kill_process(Pid::from_raw(sidecar.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+    out.read_to_string(&mut text).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{text}{said}");
+    assert!(said.contains("cart's sidecar"), "{text}{said}");
+    assert!(!is_empty(tmp.path()), "the logs that would tell why are gone");
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_told() {
     let tmp = tempfile::tempdir().unwrap();
     let file = tmp.path().join("file");

@@ -172,10 +172,10 @@ pub(super) fn invitation(to: &mut Transcript, sidecars: &[Sidecar], place: &Work
         to.line(&format!("   curl -i http://{front}/products"));
         to.line(&format!("   curl -i -d 'product=3&quantity=2' http://{front}/carts/7/items"));
         to.line(&format!("   curl -i http://{front}/carts/7"));
-        to.line(&format!("   curl -i -X DELETE http://{cart_at}/carts/7           # refused"));
+        to.line(&format!("   curl -i -X DELETE http://{cart_at}/carts/7                # refused"));
         to.line(&format!("   curl -i --path-as-is http://{cart_at}/carts/..%2fadmin  # refused"));
         to.line(&format!("   redis-cli -h {host} -p {port} HGETALL cart:7"));
-        to.line(&format!("   redis-cli -h {host} -p {port} KEYS '*'               # refused"));
+        to.line(&format!("   redis-cli -h {host} -p {port} KEYS '*'                 # refused"));
         to.line(&format!("   curl -s http://{}/metrics", cart.admin));
         if let Some(socket) = &cart.socket {
             let socket = socket.display();

@@ -129,7 +129,10 @@ impl Stage {
     /// The sidecar cannot be reached, or its log cannot be read.
     pub(super) async fn attack(&mut self, attack: &Attack) -> io::Result<Finding> {
         let spot = self.spot(attack.target)?;
-        let booty = attempt(attack, spot.address).await?;
+        let booty = attempt(attack, spot.address).await.map_err(|error| {
+            let (name, at) = (spot.workload.name(), spot.address);
+            io::Error::other(format!("{name}'s sidecar at {at} cannot be dialled: {error}"))
+        })?;
         let record = match &mut spot.log {
             Some(log) => look_up(log, &booty).await?,
             None => None,
