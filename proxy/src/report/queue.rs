@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::metrics::Metrics;
 use super::summary::Shapes;
 
-/// How many batches wait at most: with 32 KiB each, 2 MiB.
-const BATCHES: usize = 64;
+/// How many batches wait at most: with 96 KiB each, a little over 2 MiB.
+const BATCHES: usize = 22;
 
 /// Whole lines, and how many.
 #[derive(Debug, Default)]
