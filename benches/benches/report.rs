@@ -1,5 +1,7 @@
 //! What a record costs on the way of the data: `begin` and `end`, up to the worker's batch.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to say")]
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;

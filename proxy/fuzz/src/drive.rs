@@ -282,6 +282,8 @@ impl Report for Records {
         });
     }
 
+    fn limit_reached(&mut self, _name: &'static str) {}
+
     fn claimed(&mut self, _: SocketAddr) {}
 
     fn id(&self, seq: u64, out: &mut Vec<u8>) {

@@ -286,6 +286,10 @@ impl Report for ConnReport {
         });
     }
 
+    fn limit_reached(&mut self, name: &'static str) {
+        self.reporter.metrics().limit_reached(name);
+    }
+
     fn claimed(&mut self, client: SocketAddr) {
         let mut members = std::mem::take(&mut self.members).into_vec();
         members.extend_from_slice(b",\"claimed_client\":");

@@ -136,6 +136,9 @@ pub trait Report {
     /// The transaction has ended: logs and counts it, and takes its memory back.
     fn end(&mut self, now: Instant, transaction: Transaction);
 
+    /// A limit was reached that has no record of its own: it is counted by its name.
+    fn limit_reached(&mut self, name: &'static str);
+
     /// The client's leg began with a PROXY header that claims this client. It is written into
     /// the connection's records, and trusted for nothing.
     fn claimed(&mut self, client: std::net::SocketAddr);

@@ -86,7 +86,8 @@ enum State {
     /// Not enough bytes have come to say what is spoken.
     Detect(Detecting),
     Http1(Http1),
-    Redis(Redis),
+    /// Three times the size of the others.
+    Redis(Box<Redis>),
     /// Decided once, and not read since.
     Passing(Passing),
     /// Over: every further byte is held.
@@ -99,7 +100,7 @@ impl Session {
     pub fn new(admission: &Admission, options: Options) -> Self {
         let state = match admission.protocol {
             Some(Protocol::Http) => State::Http1(Http1::new()),
-            Some(Protocol::Redis) => State::Redis(Redis::new(&options, true)),
+            Some(Protocol::Redis) => State::Redis(Box::new(Redis::new(&options, true))),
             Some(Protocol::Opaque) => State::Passing(Passing::new(Kind::Opaque)),
             Some(Protocol::Tls) | None => {
                 State::Detect(Detecting { detect: Detect::new(options.redis_inline), since: None })
@@ -196,7 +197,7 @@ impl Session {
                     Leg::Client => Redis::new(&self.options, self.options.redis_inline),
                     Leg::Server => Redis::answered(&self.options, self.options.redis_inline),
                 };
-                return self.read(State::Redis(redis), input, look.pass, cx, out);
+                return self.read(State::Redis(Box::new(redis)), input, look.pass, cx, out);
             }
             found if found.is_unsupported() => Kind::Unsupported(found.label()),
             found => Kind::Unknown(found.label()),

@@ -100,6 +100,8 @@ impl Report for Records {
         self.ended.push(self.record(&transaction));
     }
 
+    fn limit_reached(&mut self, _name: &'static str) {}
+
     fn claimed(&mut self, _client: std::net::SocketAddr) {}
 
     fn id(&self, seq: u64, out: &mut Vec<u8>) {

@@ -24,8 +24,11 @@ impl Http1 {
             // The mode has changed within a refused request: its rest has passed already.
             return self.reset(out);
         }
-        self.blocked = false;
+        let waited = std::mem::take(&mut self.blocked);
         while self.phase == Phase::Open && self.request_step(cur, cx, out) {}
+        if self.blocked && !waited && self.pending.len() >= cx.limits.pipeline_depth {
+            cx.report.limit_reached("pipeline_depth");
+        }
         if cur.eof && self.phase == Phase::Open {
             self.client_ended(cur, cx, out);
         }
