@@ -37,8 +37,6 @@ pub struct Unread {
     pub refuse_unsupported: bool,
     /// TLS and its like. True: refuse.
     pub refuse_encrypted: bool,
-    /// A body past the inspection limit. True: refuse.
-    pub refuse_body_limit: bool,
 }
 
 /// Why a connection or operation is outside the policy: a closed set, with stable labels.
@@ -116,12 +114,7 @@ pub struct RuleSet {
 impl Default for Unread {
     /// Refuses all but a body past its limit.
     fn default() -> Self {
-        Self {
-            refuse_unknown: true,
-            refuse_unsupported: true,
-            refuse_encrypted: true,
-            refuse_body_limit: false,
-        }
+        Self { refuse_unknown: true, refuse_unsupported: true, refuse_encrypted: true }
     }
 }
 
@@ -132,7 +125,6 @@ impl Unread {
             refuse_unknown: self.refuse_unknown || other.refuse_unknown,
             refuse_unsupported: self.refuse_unsupported || other.refuse_unsupported,
             refuse_encrypted: self.refuse_encrypted || other.refuse_encrypted,
-            refuse_body_limit: self.refuse_body_limit || other.refuse_body_limit,
         }
     }
 }

@@ -359,10 +359,9 @@ impl Settings {
 fn unread(unread: Unread) -> String {
     let word = |refuse| if refuse { "refuse" } else { "allow" };
     format!(
-        "{{unknownProtocol: {}, unsupportedProtocol: {}, encrypted: {}, bodyLimit: {}}}",
+        "{{unknownProtocol: {}, unsupportedProtocol: {}, encrypted: {}}}",
         word(unread.refuse_unknown),
         word(unread.refuse_unsupported),
-        word(unread.refuse_encrypted),
-        word(unread.refuse_body_limit)
+        word(unread.refuse_encrypted)
     )
 }

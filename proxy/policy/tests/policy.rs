@@ -371,19 +371,27 @@ mod several {
     }
 
     #[test]
+    fn a_setting_that_nothing_enforces_is_refused() {
+        let text = named("a", "unread: {bodyLimit: refuse}\ninbound: []");
+        let error = parse("p.yaml", &text).unwrap_err().to_string();
+        assert!(error.contains("spec.unread.bodyLimit: found"), "{error}");
+        assert!(error.contains("not supported by weir 0.1"), "{error}");
+    }
+
+    #[test]
     fn the_strictest_wins() {
         let text = named(
             "a",
             &format!("mode: monitor\nrefusal: answer\nunread: {{encrypted: allow}}\n{RULE}"),
         ) + &named(
             "b",
-            "mode: enforce\nrefusal: reset\nunread: {bodyLimit: refuse, unknownProtocol: allow}\ninbound: []",
+            "mode: enforce\nrefusal: reset\nunread: {bodyLimit: allow, unknownProtocol: allow}\ninbound: []",
         );
         let admission = compile(&text).admit(&inbound("10.0.0.1", 80));
         // No rule of b matches: it counts with its own mode.
         assert_eq!(admission.mode, Some(Mode::Enforce));
         assert_eq!(admission.refusal, Refusal::Reset);
-        assert!(admission.unread.refuse_encrypted && admission.unread.refuse_body_limit);
+        assert!(admission.unread.refuse_encrypted);
         assert!(admission.unread.refuse_unknown);
         // A policy that does not govern the side has no say in it.
         let text = named("a", &format!("mode: monitor\n{RULE}"))

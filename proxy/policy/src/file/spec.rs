@@ -1,6 +1,6 @@
 //! The object: `apiVersion`, `kind`, `metadata`, `spec`.
 
-use super::read::{Object, Reader, join};
+use super::read::{Object, Reader, UNSUPPORTED, join};
 use super::rule;
 use super::yaml::{Node, Value};
 use crate::decide::{Mode, Refusal, Unread};
@@ -126,7 +126,14 @@ fn unread(reader: &mut Reader<'_>, spec: &Object<'_>) -> Unread {
     set("unknownProtocol", &mut unread.refuse_unknown);
     set("unsupportedProtocol", &mut unread.refuse_unsupported);
     set("encrypted", &mut unread.refuse_encrypted);
-    set("bodyLimit", &mut unread.refuse_body_limit);
+    if let Some(node) = object.get("bodyLimit") {
+        let field = "spec.unread.bodyLimit";
+        let words = &["refuse", "allow"];
+        if reader.word(node, field, words, |word| Some(word == "refuse")) == Some(true) {
+            // Nothing inspects bodies yet, so no limit of that can be reached.
+            reader.expected(node, field, UNSUPPORTED);
+        }
+    }
     unread
 }
 

@@ -1,13 +1,9 @@
 use super::*;
 
-const REFUSE: Unread = Unread {
-    refuse_unknown: true,
-    refuse_unsupported: true,
-    refuse_encrypted: true,
-    refuse_body_limit: false,
-};
+const REFUSE: Unread =
+    Unread { refuse_unknown: true, refuse_unsupported: true, refuse_encrypted: true };
 const ALLOW: Unread =
-    Unread { refuse_unknown: false, refuse_unsupported: false, refuse_encrypted: false, ..REFUSE };
+    Unread { refuse_unknown: false, refuse_unsupported: false, refuse_encrypted: false };
 const JUDGE: Settings = Settings { judge: true, unread: REFUSE, budget: 32 << 10 };
 const OBSERVE: Settings = Settings { judge: false, unread: REFUSE, budget: 32 << 10 };
 
