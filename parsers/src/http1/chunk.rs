@@ -42,7 +42,8 @@ impl ChunkLine {
     ) -> Result<Option<(usize, u64)>, Reason> {
         let limit = limit.min(u32::MAX as usize);
         let seen = self.at as usize;
-        for &byte in &buf[seen..buf.len().min(limit)] {
+        // The limit may have become smaller since the last call.
+        for &byte in buf.get(seen..buf.len().min(limit)).unwrap_or_default() {
             self.state = self.step(byte)?;
             self.at += 1;
             if self.state == State::Size && byte == b'\n' {
@@ -82,5 +83,17 @@ impl ChunkLine {
         }
         self.size = self.size << 4 | u64::from(digit);
         Ok(State::Size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_shrinks_within_a_line_ends_it() {
+        let mut line = ChunkLine::default();
+        assert_eq!(line.read(b"5;name=val", 64), Ok(None));
+        assert_eq!(line.read(b"5;name=value\r\n", 4), Err(Reason::ChunkLineTooLong));
     }
 }
