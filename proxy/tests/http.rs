@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -397,4 +397,51 @@ fn hyper_server() -> SocketAddr {
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, echo).await;
         });
     })
+}
+
+#[test]
+fn what_waits_behind_an_unanswered_offer_does_not_outlive_both_ends() {
+    let at = serve(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        stream.shutdown(Shutdown::Write).unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let weir = Weir::start("monitor", &policy(at), at);
+    let mut stream = weir.connect();
+    let offer = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(format!("{offer}more").as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), b"");
+    weir.until("closed", || weir.metric("weir_connections_open") == 0.0);
+}
+
+/// Such a server leaves the rest of a pipeline unread until its answer has been taken. What of
+/// the pipeline waits for it must not keep Weir from reading that answer.
+#[test]
+fn a_refusal_behind_a_long_pipeline_does_not_stop_the_answer_before_it() {
+    const LENGTH: usize = 24 << 20;
+    let at = serve(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").unwrap();
+        if stream.write_all(&vec![b'x'; LENGTH]).is_ok() {
+            read_all(&mut stream);
+        }
+    });
+    let answer = policy(at).replace("mode: enforce", "mode: enforce\n  refusal: answer");
+    let weir = Weir::start("monitor", &answer, at);
+    let mut stream = weir.connect();
+    let mut writer = stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let long = format!("GET /big HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(30_000));
+        let pair = long + &get("/secret");
+        let _ = writer.write_all(get("/big").as_bytes());
+        while writer.write_all(pair.as_bytes()).is_ok() {}
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    read_until(&mut stream, b"\r\n\r\n");
+    let mut taken = 0;
+    let mut chunk = vec![0; 1 << 20];
+    while taken < LENGTH {
+        taken += stream.read(&mut chunk).unwrap();
+    }
 }

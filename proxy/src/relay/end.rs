@@ -91,8 +91,10 @@ impl Relay {
     }
 
     pub(super) fn is_over(&self) -> bool {
+        // Once both legs have ended, what the session still holds waits for nothing.
+        let silent = self.up.eof && self.down.eof && self.resume == [false; 2];
         let ended = |flow: &Flow, to: &Option<TcpStream>| {
-            flow.eof && flow.is_flushed() && (flow.fin_sent || to.is_none())
+            flow.eof && flow.is_flushed() && (flow.fin_sent || to.is_none() || silent)
         };
         ended(&self.up, &self.server) && ended(&self.down, &self.client)
     }

@@ -83,6 +83,7 @@ impl Relay {
         let full = buf.capacity();
         let read = Pin::new(stream).poll_read(cx, &mut buf);
         let n = buf.filled().len();
+        let ended = n == 0 && matches!(read, Poll::Ready(Ok(())));
         match read {
             Poll::Pending => {
                 flow.settle(self.conn.budget());
@@ -95,7 +96,7 @@ impl Relay {
                 self.conn.received(from, n);
             }
         }
-        if self.deadline.is_some() {
+        if self.deadline.is_some() || ended {
             self.touch();
         }
         self.advance(from);

@@ -162,8 +162,9 @@ impl Relay {
         }
     }
 
-    /// Whether the leg is to be read: it is alive and has not ended, the phase wants it, and no
-    /// injected bytes wait towards it.
+    /// Whether the leg is to be read: it is alive and has not ended, the phase wants it, and, if
+    /// it is the client's, it has taken what Weir answered. The server's is read whatever waits
+    /// towards it: it may read nothing more before its answer is written.
     fn may_read(&mut self, from: Leg) -> bool {
         let wanted = match self.phase {
             Phase::Open => true,
@@ -173,7 +174,7 @@ impl Relay {
         wanted
             && !self.is_dead(from)
             && !self.flow(from).eof
-            && !self.flow(from.other()).has_injected()
+            && (from == Leg::Server || !self.down.has_injected())
     }
 }
 
