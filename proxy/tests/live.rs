@@ -75,6 +75,19 @@ fn a_connection_that_the_new_policy_forbids_is_closed() {
 }
 
 #[test]
+fn a_silent_connection_speaks_what_the_new_policy_requires() {
+    let upstream = server();
+    let first = policy("", upstream, "['GET /a']");
+    let open = first.replace("    protocol: http\n    allow: ['GET /a']\n", "");
+    let weir = Weir::start("enforce", &open, upstream);
+    let mut stream = weir.connect();
+    weir.until("accepted", || weir.metric("weir_connections_open") == 1.0);
+    weir.reload(&first);
+    assert!(get(&mut stream, "/a"));
+    assert!(!get(&mut stream, "/b"));
+}
+
+#[test]
 fn a_bad_file_leaves_the_policy_in_force_and_says_so() {
     let upstream = server();
     let weir = Weir::start("enforce", &policy("", upstream, "['GET /a']"), upstream);

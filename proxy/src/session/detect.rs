@@ -2,6 +2,7 @@
 
 use weir_parsers::detect::{ClientBytes, Detection, Detector, Greeting, proxy, tls};
 use weir_policy::decide::Unread;
+use weir_policy::op::Protocol;
 
 use super::{Input, Leg};
 
@@ -59,6 +60,16 @@ impl Detected {
             Detected::ServerFirst(greeting) => greeting.label(),
             Detected::Silent => "silent",
             Detected::Unknown(label) | Detected::Malformed(label) => label,
+        }
+    }
+
+    /// Whether this is the protocol that a rule requires.
+    pub(crate) fn is(&self, required: Protocol) -> bool {
+        match required {
+            Protocol::Http => matches!(self, Detected::Http1),
+            Protocol::Redis => matches!(self, Detected::Redis),
+            Protocol::Tls => matches!(self, Detected::Tls(_)),
+            Protocol::Opaque => false,
         }
     }
 

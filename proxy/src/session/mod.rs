@@ -183,8 +183,10 @@ impl Session {
         if detecting.since.is_some() {
             out.push(Action::Wake(None));
         }
-        let wrong = cx.admission.protocol.is_some();
+        // A changed policy may require by now what was looked for before.
+        let wrong = cx.admission.protocol.is_some_and(|required| !found.is(required));
         let kind = match found {
+            _ if cx.admission.protocol == Some(Protocol::Opaque) => Kind::Opaque,
             Detected::Tls(hello) => Kind::Tls(hello.server_name),
             Detected::Malformed(label) => Kind::Malformed(label),
             Detected::Silent => return,
