@@ -39,7 +39,8 @@ fn policy(mode: &str, upstream: SocketAddr, allow: &str) -> String {
 }
 
 fn get(stream: &mut TcpStream, path: &str) -> bool {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").unwrap();
+    // In one piece: the server answers every read.
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").as_bytes()).unwrap();
     let head = read_until(stream, b"\r\n\r\n");
     if head.starts_with(b"HTTP/1.1 200") {
         stream.read_exact(&mut [0; 2]).unwrap();
