@@ -94,6 +94,8 @@ impl Conn {
         shared: Arc<Shared>,
         guard: ConnectionGuard,
     ) -> Self {
+        // Before the snapshot is taken: of a change in between it is told.
+        let entry = shared.registry.enter();
         let in_force = shared.live.load();
         // A forward is treated as inbound to its upstream.
         let endpoint = Endpoint {
@@ -114,7 +116,6 @@ impl Conn {
         shared.reporter.metrics().connection_opened(endpoint.side);
         let session = Session::new(&admission, shared.session_options());
         let inspectors = shared.inspectors.iter().map(|factory| factory.inspector()).collect();
-        let entry = shared.registry.enter();
         Self {
             in_force,
             endpoint,
