@@ -1,8 +1,10 @@
 //! Ending: on SIGTERM Weir goes on until the application's connections are gone or the grace
-//! period is nearly over, then says goodbye in each protocol, then ends what is left.
+//! period is nearly over, then accepts no more and says goodbye in each protocol, then ends what
+//! is left.
 
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::registry::Notice;
@@ -22,13 +24,20 @@ pub(crate) enum Ask {
     Soon,
 }
 
-/// Waits until the connections have ended, in the ways above. Answers how many had to be cut.
-pub(crate) async fn drain(shared: &Shared, ask: Ask, grace: Duration) -> usize {
+/// Waits until the connections have ended, in the ways above; `accepting` are the listeners'
+/// tasks, which end with the goodbye. Answers how many connections had to be cut.
+pub(crate) async fn drain(
+    shared: &Shared,
+    accepting: &mut JoinSet<()>,
+    ask: Ask,
+    grace: Duration,
+) -> usize {
     let begun = Instant::now();
     info!(connections = shared.budget.connections(), ?grace, "draining");
     if ask == Ask::Orderly {
         gone(shared, begun + grace.saturating_sub(GOODBYE)).await;
     }
+    accepting.shutdown().await;
     shared.registry.tell_all(Notice::Goodbye);
     let end = match ask {
         Ask::Orderly => begun + grace,

@@ -51,27 +51,42 @@ impl Control {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     next: AtomicU64,
-    live: Mutex<HashMap<u64, Arc<Control>>>,
+    live: Mutex<Live>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    controls: HashMap<u64, Arc<Control>>,
+    /// What those that enter are told at once: that Weir stops.
+    lasting: u8,
 }
 
 impl Registry {
     /// Enters a connection for as long as the entry lives.
     pub(crate) fn enter(self: &Arc<Self>) -> Entry {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let control = Arc::new(Control::default());
-        self.lock().insert(key, control.clone());
+        let mut live = self.lock();
+        let control = Arc::new(Control { notices: live.lasting.into(), ..Control::default() });
+        live.controls.insert(key, control.clone());
+        drop(live);
         Entry { registry: self.clone(), key, control }
     }
 
-    /// Tells every live connection.
+    /// Tells every live connection; of an end, also those that were accepted and have yet to
+    /// enter.
     pub(crate) fn tell_all(&self, notice: Notice) {
-        let controls: Vec<_> = self.lock().values().cloned().collect();
+        let mut live = self.lock();
+        if notice != Notice::Changed {
+            live.lasting |= notice as u8;
+        }
+        let controls: Vec<_> = live.controls.values().cloned().collect();
+        drop(live);
         for control in controls {
             control.tell(notice);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Control>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,12 +102,28 @@ pub(crate) struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut live = self.registry.lock();
+        let live = &mut self.registry.lock().controls;
         live.remove(&self.key);
         // After a burst the map's room goes back too.
         if live.capacity() > 1024 && live.len() * 8 < live.capacity() {
             let room = live.len() * 2;
             live.shrink_to(room);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_enters_after_the_goodbye_is_told_too() {
+        let registry = Arc::new(Registry::default());
+        let early = registry.enter();
+        registry.tell_all(Notice::Changed);
+        assert_eq!(registry.enter().control.take(), 0, "enters under what is in force");
+        registry.tell_all(Notice::Goodbye);
+        assert_eq!(early.control.take(), Notice::Changed as u8 | Notice::Goodbye as u8);
+        assert_eq!(registry.enter().control.take(), Notice::Goodbye as u8);
     }
 }

@@ -185,7 +185,7 @@ impl Sidecar {
         self.control.set_ready(false);
         let grace = self.settings.grace;
         let cut = tokio::select! {
-            cut = drain::drain(&self.shared, ask, grace) => cut,
+            cut = drain::drain(&self.shared, &mut tasks, ask, grace) => cut,
             // Whoever asks twice does not want to wait.
             () = self.signals.again() => self.shared.budget.connections(),
         };

@@ -445,3 +445,19 @@ fn a_refusal_behind_a_long_pipeline_does_not_stop_the_answer_before_it() {
         taken += stream.read(&mut chunk).unwrap();
     }
 }
+
+#[test]
+fn nobody_is_let_in_once_goodbye_is_said() {
+    let weir = {
+        let (at, _) = recorder();
+        Weir::start_with("monitor", &policy(at), &[at], &["--grace", "5s"])
+    };
+    let mut busy = weir.connect();
+    busy.write_all(b"GET /api/a HTTP/1.1\r\n").unwrap();
+    let begun = Instant::now();
+    weir.signal("TERM");
+    std::thread::sleep(Duration::from_secs(1));
+    drop(weir.connect());
+    weir.until("closed to newcomers", || TcpStream::connect(weir.at()).is_err());
+    assert!(begun.elapsed() < Duration::from_millis(4500), "only as it ended");
+}
