@@ -130,6 +130,23 @@ impl Redis {
         !self.replies.resp3 && (self.replies.is_subscribed() || self.pending.iter().any(subscribes))
     }
 
+    /// Whether answers are on their way without which it cannot be told if the server will take
+    /// CLIENT REPLY.
+    pub(super) fn may_be_restricted(&self) -> bool {
+        let subscribed = self.replies.is_subscribed();
+        self.pending.iter().any(|pending| match pending.expect {
+            Expect::Confirmations { .. } | Expect::Multi | Expect::Exec | Expect::Discard => true,
+            Expect::Hello { .. } | Expect::Reset { .. } => subscribed,
+            _ => false,
+        })
+    }
+
+    /// Whether MONITOR is on, or may be by the time that the next command comes.
+    pub(super) fn may_monitor(&self) -> bool {
+        let asked = |pending: &Pending| matches!(pending.expect, Expect::Monitor);
+        self.replies.monitoring || self.pending.iter().any(asked)
+    }
+
     /// A command has passed that is never answered: what it does is taken for done, or, where
     /// both are possible, for possible.
     fn unanswered(&mut self, expect: Expect, cx: &mut Cx<'_>) {
@@ -193,8 +210,17 @@ fn user(name: &[u8]) -> Box<[u8]> {
     name.get(..MOST_USER).unwrap_or(name).into()
 }
 
-/// REPLCONF ACK and GETACK are not answered.
+/// REPLCONF ACK and GETACK are not answered. What comes before them is, if it is an error, and
+/// so are options that do not come in pairs.
 fn is_ack(command: &Command<'_>) -> bool {
-    let mut options = command.args().skip(1).step_by(2);
-    options.any(|o| o.eq_ignore_ascii_case(b"ACK") || o.eq_ignore_ascii_case(b"GETACK"))
+    command.argc() % 2 == 1 && command.arg(1).is_some_and(acknowledges)
+}
+
+/// Whether REPLCONF has an ACK or GETACK behind another option.
+pub(super) fn is_mixed_ack(command: &Command<'_>) -> bool {
+    !is_ack(command) && command.args().skip(1).step_by(2).any(acknowledges)
+}
+
+fn acknowledges(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"ACK") || option.eq_ignore_ascii_case(b"GETACK")
 }

@@ -5,6 +5,7 @@ use weir_parsers::redis::{Command, KeyArgs, Keys as Found, Resolved, channels, k
 use weir_policy::decide::Decision;
 use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
 
+use super::follow::is_mixed_ack;
 use super::special::{Special, database};
 use super::{Answers, Cx, Redis};
 use crate::inspect::{self, Part};
@@ -73,15 +74,31 @@ impl Redis {
         let in_multi = self.in_multi || self.replies.in_multi;
         let mut room = true;
         match special {
-            // Their answers come inside of EXEC's, out of step with its length, or not at all.
-            Special::Subscription(_) | Special::Sync if in_multi => {
+            // Their answers come inside of EXEC's, out of step with its length, or not at all; or
+            // EXEC switches the protocol in the midst of its own answer.
+            Special::Subscription(_) | Special::Sync | Special::Hello | Special::Replconf
+                if in_multi =>
+            {
                 return Some(Reason::Malformed("in_transaction"));
             }
             Special::Client if in_multi && is_reply(command) => {
                 return Some(Reason::Malformed("in_transaction"));
             }
-            Special::Sync if self.answers != Answers::On => {
+            Special::Client if is_reply(command) && self.may_be_restricted() => {
                 return Some(Reason::Malformed("unanswered"));
+            }
+            // Whether they succeed would not be told.
+            Special::Sync | Special::Hello if self.answers != Answers::On => {
+                return Some(Reason::Malformed("unanswered"));
+            }
+            // An error before the ACK would be told, the ACK itself is not answered.
+            Special::Replconf if is_mixed_ack(command) => {
+                return Some(Reason::Malformed("unanswered"));
+            }
+            // The server answers neither MONITOR nor SYNC a second time, and a script's answer
+            // can look like a line of MONITOR, so that an answer to SELECT could not be told.
+            Special::Monitor | Special::Sync | Special::Select if self.may_monitor() => {
+                return Some(Reason::Malformed("monitoring"));
             }
             Special::Select => {
                 if let Some(database) = command.arg(1).and_then(database) {

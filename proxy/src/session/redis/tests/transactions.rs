@@ -98,3 +98,40 @@ fn behind_a_blocking_command() {
         assert_eq!(d.ended.closed, refusal == Refusal::Close);
     }
 }
+
+/// Whose answers could be taken for those of others, so that a SELECT seems to have failed.
+#[test]
+fn what_would_put_replies_out_of_step_is_refused() {
+    let cases = [
+        ("SUBSCRIBE a", "CLIENT REPLY OFF", "unanswered"),
+        ("SUBSCRIBE", "CLIENT REPLY OFF", "unanswered"),
+        ("CLIENT REPLY SKIP;SUBSCRIBE", "CLIENT REPLY OFF", "unanswered"),
+        ("MULTI;DISCARD", "CLIENT REPLY SKIP", "unanswered"),
+        ("CLIENT REPLY SKIP", "HELLO 3 AUTH a b", "unanswered"),
+        ("MULTI", "HELLO 3", "in_transaction"),
+        ("MULTI", "REPLCONF ACK 1", "in_transaction"),
+        ("PING", "REPLCONF no x ACK 1", "unanswered"),
+        ("PING", "REPLCONF ACK", "unanswered"),
+        ("MONITOR", "MONITOR", "monitoring"),
+        ("MONITOR", "SELECT 1", "monitoring"),
+        ("MONITOR", "SYNC", "monitoring"),
+    ];
+    for (before, line, label) in cases {
+        let mut d = driver(Refusal::Answer);
+        d.client(resp(before) + &resp(line));
+        let records = d.close();
+        assert!(
+            records.iter().any(|r| r.reason == Reason::Malformed(label)),
+            "{before};{line}: {:?}",
+            reasons(records)
+        );
+        let told = d.to_server();
+        assert_eq!(told.matches(&resp(line)).count(), resp(before).matches(&resp(line)).count());
+    }
+    let allowed = ["CLIENT REPLY SKIP", "HELLO 3", "REPLCONF ACK 1", "MONITOR"];
+    for line in allowed {
+        let mut d = driver(Refusal::Answer);
+        d.client(resp(&format!("SELECT 1;{line}")));
+        assert!(d.to_server().ends_with(&resp(line)), "{line}");
+    }
+}
