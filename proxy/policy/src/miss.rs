@@ -201,7 +201,9 @@ fn redis(rule: &Rule, list: List, pattern: &RedisPattern, op: &RedisOp<'_>) -> R
     let script = match (&pattern.script, &op.script) {
         (ScriptPattern::Unnamed | ScriptPattern::Any, _) => true,
         (ScriptPattern::Sha1(named), Script::Sha1(run)) => named == run,
-        (ScriptPattern::Function(named), Script::Function(run)) => named.as_bytes() == *run,
+        (ScriptPattern::Function(named), Script::Function(run)) => {
+            named.as_bytes().eq_ignore_ascii_case(run)
+        }
         _ => false,
     };
     if !subcommand {

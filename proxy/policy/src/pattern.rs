@@ -57,6 +57,29 @@ impl Sequence {
         self.parts.is_empty() && self.rest.as_ref().is_some_and(all)
     }
 
+    /// Whether the pattern may cover a text that begins with `start`, as far as its own literal
+    /// beginning tells.
+    pub(crate) fn may_begin(&self, start: &[u8]) -> bool {
+        let literals = self.parts.iter().map_while(|(separator, token)| match token {
+            Token::Literal(literal) => Some((*separator, &**literal)),
+            Token::Slot(_) => None,
+        });
+        let whole = self.parts.iter().all(|(_, token)| matches!(token, Token::Literal(_)));
+        let rest = self.rest.iter().filter(|_| whole).map(|rest| (rest.separator, &*rest.prefix));
+        let mut left = start;
+        for (separator, text) in literals.chain(rest) {
+            let separator = std::slice::from_ref(&separator);
+            for piece in [separator.strip_prefix(&[0]).unwrap_or(separator), text] {
+                let n = piece.len().min(left.len());
+                if piece[..n] != left[..n] {
+                    return false;
+                }
+                left = &left[n..];
+            }
+        }
+        left.is_empty() || !whole || self.rest.is_some()
+    }
+
     /// Whether the pattern covers the text: the plain definition of what the trie finds faster.
     pub(crate) fn matches(&self, text: &impl Text) -> bool {
         let mut at = 0;
@@ -179,6 +202,13 @@ impl Separators {
     }
 }
 
+/// What a glob of the server's begins with, before its first wildcard; none where it has none
+/// and is a text (`stringmatchlen` in the server's `util.c`).
+pub(crate) fn fixed_start(glob: &[u8]) -> Option<&[u8]> {
+    let wildcard = glob.iter().position(|b| b"*?[\\".contains(b))?;
+    glob.get(..wildcard)
+}
+
 /// A Redis key or channel.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyText<'a> {
@@ -216,7 +246,7 @@ impl Text for KeyText<'_> {
     }
 
     fn fits(&self, slot: Option<Class>, part: &[u8]) -> bool {
-        if self.glob && part.iter().any(|b| b"*?[\\".contains(b)) {
+        if self.glob && fixed_start(part).is_some() {
             return false;
         }
         slot.map_or(!part.is_empty(), |class| class.contains(part))

@@ -5,7 +5,7 @@ use crate::decide::{Decision, EntryRef, Violation};
 use crate::entry::List;
 use crate::entry::redis::{RedisPattern, ScriptPattern, Subcommand};
 use crate::op::{Keys, RedisOp, Script};
-use crate::pattern::{KeyText, Separators, Sequence};
+use crate::pattern::{KeyText, Separators, Sequence, fixed_start};
 use crate::trie::Trie;
 
 /// The entries of the rules that share ports.
@@ -188,6 +188,11 @@ impl<'a> Asked<'a> {
         })
     }
 
+    /// Whether keys or channels cannot all be known.
+    fn is_unknown(&self) -> bool {
+        matches!(self.op.keys, Keys::Unknown) || matches!(self.op.channels, Keys::Unknown)
+    }
+
     /// Whether the entry is of a rule in force and names the command, subcommand and script.
     fn names(&self, entry: &RedisEntry) -> bool {
         let command = entry.commands.is_empty()
@@ -196,12 +201,16 @@ impl<'a> Asked<'a> {
             (Subcommand::Any, _) | (Subcommand::Unnamed, None) => true,
             (Subcommand::Unnamed, Some(_)) => entry.list == List::Deny,
             (Subcommand::Name(name), Some(sub)) => name.as_bytes().eq_ignore_ascii_case(sub),
-            (Subcommand::Name(_), None) => false,
+            // Of a command that is not in the table it is not known whether it has one.
+            (Subcommand::Name(_), None) => entry.list == List::Deny && self.is_unknown(),
         };
         let script = match (&entry.pattern.script, &self.op.script) {
             (ScriptPattern::Unnamed | ScriptPattern::Any, _) => true,
             (ScriptPattern::Sha1(named), Script::Sha1(run)) => named == run,
-            (ScriptPattern::Function(named), Script::Function(run)) => named.as_bytes() == *run,
+            // The server finds functions without case.
+            (ScriptPattern::Function(named), Script::Function(run)) => {
+                named.as_bytes().eq_ignore_ascii_case(run)
+            }
             _ => false,
         };
         command && subcommand && script && self.rules.contains(entry.rule)
@@ -210,8 +219,7 @@ impl<'a> Asked<'a> {
     /// The deny entry that matches: one without patterns by its name; one with patterns where
     /// any key or channel matches any of them, or where they cannot all be known.
     fn denied(&self) -> Option<EntryRef> {
-        let unknown =
-            matches!(self.op.keys, Keys::Unknown) || matches!(self.op.channels, Keys::Unknown);
+        let unknown = self.is_unknown();
         let denies = |entry: &RedisEntry| {
             self.names(entry) && self.limits(entry).touches_databases(self.op.databases)
         };
@@ -222,7 +230,10 @@ impl<'a> Asked<'a> {
                 return Some(entry.reference);
             }
         }
-        let mut found = None;
+        let mut found = self.denied_glob(&denies);
+        if found.is_some() {
+            return found;
+        }
         for (source, channel) in [(&self.op.keys, false), (&self.op.channels, true)] {
             let Keys::Known(source) = source else { continue };
             source.all(&mut |text| {
@@ -237,11 +248,27 @@ impl<'a> Asked<'a> {
         found
     }
 
+    /// The deny entry with a pattern for channels of which some may match a glob: text does not
+    /// tell which channels that stands for.
+    fn denied_glob(&self, denies: &impl Fn(&RedisEntry) -> bool) -> Option<EntryRef> {
+        let (true, Keys::Known(source)) = (self.glob, &self.op.channels) else { return None };
+        let mut found = None;
+        source.all(&mut |glob| {
+            let Some(fixed) = fixed_start(glob) else { return true };
+            let ids = self.lists().flat_map(|lists| &lists.deny);
+            found = ids.map(|id| self.entry(*id)).find(|entry| {
+                entry.pattern.channels.iter().any(|pattern| pattern.may_begin(fixed))
+                    && denies(entry)
+            });
+            found.is_none()
+        });
+        found.map(|entry| entry.reference)
+    }
+
     /// Looks for an allow entry that covers the command whole.
     fn found(&self) -> Found {
         let mut found = Found::default();
-        let unknown =
-            matches!(self.op.keys, Keys::Unknown) || matches!(self.op.channels, Keys::Unknown);
+        let unknown = self.is_unknown();
         let mut consider = |entry: &RedisEntry| {
             if !self.names(entry) || !self.covers(entry) {
                 return true;
