@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::model::Rule;
 use crate::op::{HttpOp, Keys, Operation, RedisOp, Script};
 use crate::path::{Ambiguities, ambiguities};
-use crate::pattern::{KeyText, PathText, Separators, Sequence, Text, Token};
+use crate::pattern::{KeyText, PathText, Separators, Sequence, Text, Token, fixed_start};
 use crate::text::escaped;
 
 /// What an operation lacks to be covered by an entry, from the least to the most.
@@ -119,7 +119,10 @@ fn http(
     if list == List::Allow {
         permits(entry, op, ambiguities(path))?;
     }
-    covers_host(rule, host.map(|(host, _)| host).as_ref())
+    match host {
+        None if list == List::Deny => Ok(()),
+        _ => covers_host(rule, host.map(|(host, _)| host).as_ref()),
+    }
 }
 
 fn permits(entry: &Entry, op: &HttpOp<'_>, found: Ambiguities) -> Result<(), Miss> {
@@ -196,7 +199,10 @@ fn redis(rule: &Rule, list: List, pattern: &RedisPattern, op: &RedisOp<'_>) -> R
         (Subcommand::Any, _) | (Subcommand::Unnamed, None) => true,
         (Subcommand::Unnamed, Some(_)) => list == List::Deny,
         (Subcommand::Name(name), Some(sub)) => name.as_bytes().eq_ignore_ascii_case(sub),
-        (Subcommand::Name(_), None) => false,
+        (Subcommand::Name(_), None) => {
+            let unknown = |keys: &Keys<'_>| matches!(keys, Keys::Unknown);
+            list == List::Deny && (unknown(&op.keys) || unknown(&op.channels))
+        }
     };
     let script = match (&pattern.script, &op.script) {
         (ScriptPattern::Unnamed | ScriptPattern::Any, _) => true,
@@ -271,6 +277,10 @@ fn touches(keys: &Keys<'_>, patterns: &[Sequence], separators: Separators, glob:
     let Keys::Known(keys) = keys else { return true };
     !keys.all(&mut |key| {
         let text = KeyText { key, separators, glob };
-        !patterns.iter().any(|pattern| pattern.matches(&text))
+        let fixed = fixed_start(key).filter(|_| glob);
+        let touched = |pattern: &Sequence| {
+            pattern.matches(&text) || fixed.is_some_and(|fixed| pattern.may_begin(fixed))
+        };
+        !patterns.iter().any(touched)
     })
 }

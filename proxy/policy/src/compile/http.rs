@@ -145,6 +145,8 @@ impl Judge<'_> {
         let limits = &self.limits[entry.rule as usize];
         let host = limits.covers_host(self.host.as_ref());
         if entry.list == List::Deny {
+            // A request that names no host is answered as for whichever the server takes.
+            let host = host || self.host.is_none();
             if host {
                 self.denied = Some(entry.reference);
             }
