@@ -43,16 +43,43 @@ pub(super) fn target(
 ) {
     match detail {
         LogDetail::Masked => path(path_as_sent, b"", out),
-        LogDetail::Full => out.extend_from_slice(path_as_sent),
+        LogDetail::Full => full_path(path_as_sent, out),
     }
     let Some(query) = query else { return };
-    let mut separator = b'?';
-    for pair in query.split(|&byte| byte == b'&') {
-        out.push(separator);
-        separator = b'&';
+    out.push(b'?');
+    for pair in query.split_inclusive(|&byte| is_separator(byte)) {
+        let (pair, separator) = match pair.split_last() {
+            Some((&byte, pair)) if is_separator(byte) => (pair, Some(byte)),
+            _ => (pair, None),
+        };
         match detail {
             LogDetail::Masked => parameter(pair, out),
             LogDetail::Full => unless_secret(pair, out),
+        }
+        out.extend(separator);
+    }
+}
+
+/// Between parameters of a query; `;` is an older custom.
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'&' | b';')
+}
+
+/// Appends a path as sent, but for passwords and secret `;` parameters.
+fn full_path(path: &[u8], out: &mut Vec<u8>) {
+    for (i, segment) in path.split(|&byte| byte == b'/').enumerate() {
+        if i > 0 {
+            out.push(b'/');
+        }
+        for (i, piece) in segment.split(|&byte| byte == b';').enumerate() {
+            if i > 0 {
+                out.push(b';');
+            }
+            match i {
+                0 if has_userinfo(piece) => braces("", out),
+                0 => out.extend_from_slice(piece),
+                _ => unless_secret(piece, out),
+            }
         }
     }
 }
@@ -93,15 +120,28 @@ fn parameter(pair: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a parameter as sent, unless its name is that of a secret.
+/// Appends a parameter as sent, unless its name is that of a secret or a password is in it.
 fn unless_secret(pair: &[u8], out: &mut Vec<u8>) {
     let value = memchr::memchr(b'=', pair).map_or(0, |equals| equals + 1);
-    if is_secret(&pair[..value]) {
-        out.extend_from_slice(&pair[..value]);
+    let (name, text) = pair.split_at(value);
+    if has_userinfo(name) {
+        return braces("", out);
+    }
+    out.extend_from_slice(name);
+    if is_secret(name) || has_userinfo(text) {
         braces("", out);
     } else {
-        out.extend_from_slice(pair);
+        out.extend_from_slice(text);
     }
+}
+
+/// Whether there is a `user:password@` in it, as in a URL within a URL.
+fn has_userinfo(text: &[u8]) -> bool {
+    let find = |escape: &[u8; 3], byte, text: &[u8]| {
+        let escaped = text.windows(3).rposition(|part| part.eq_ignore_ascii_case(escape));
+        memchr::memrchr(byte, text).max(escaped)
+    };
+    find(b"%40", b'@', text).is_some_and(|at| find(b"%3a", b':', &text[..at]).is_some())
 }
 
 /// Whether a parameter of this name is likely a secret: its value is never logged.
@@ -119,7 +159,9 @@ fn is_secret(name: &[u8]) -> bool {
         b"credential",
         b"jwt",
     ];
-    WORDS.iter().any(|word| name.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+    let mut decoded = Vec::new();
+    normalise(name, &mut decoded);
+    WORDS.iter().any(|word| decoded.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 /// Appends the command with the patterns of its keys and channels, each once.
@@ -255,6 +297,8 @@ fn masked(part: &[u8], special: &[u8], write: fn(&[u8], &mut Vec<u8>), out: &mut
     let plain = part.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     if plain {
         out.extend_from_slice(part);
+    } else if has_userinfo(part) {
+        return braces("", out);
     } else {
         write(part, out);
     }

@@ -59,6 +59,20 @@ fn secrets_of_a_query_are_masked_even_in_full() {
     assert_eq!(full("X-Amz-Signature=ab&sessionId=1"), "/s/7?X-Amz-Signature={}&sessionId={}");
 }
 
+#[test]
+fn secrets_in_other_places_are_masked_even_in_full() {
+    let full = |path, query| detail(path, query, LogDetail::Full);
+    assert_eq!(full("/s;jsessionid=ab;v=1/x", "q=1"), "/s;jsessionid={};v=1/x?q=1");
+    assert_eq!(full("/s", "a=1;p%61ssword=hunter2&b=2"), "/s?a=1;p%61ssword={}&b=2");
+    assert_eq!(full("/s", "next=https://ada:pw@h/&b"), "/s?next={}&b");
+    assert_eq!(full("/s", "next=https%3A%2F%2Fada%3apw%40h"), "/s?next={}");
+    assert_eq!(full("/s", "https://ada:pw@h/?a=b"), "/s?{}");
+    assert_eq!(full("/get/https://ada:pw@h/x", "b@c=:"), "/get/https://{}/x?b@c=:");
+    let masked = |path, query| detail(path, query, LogDetail::Masked);
+    assert_eq!(masked("/get/https://ada:pw@h/x", "y=1"), "/get/https://{}/x?y={int}");
+    assert_eq!(masked("/get/ada%3Apw%40h", "https://ada:pw@h/?a=b"), "/get/{}?{}={}");
+}
+
 fn redis<'a>(command: &'a str, keys: &'a [&'a [u8]], channels: &'a [&'a [u8]]) -> RedisOp<'a> {
     RedisOp {
         databases: &[0],
