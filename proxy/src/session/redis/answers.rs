@@ -133,14 +133,15 @@ impl Redis {
 /// What a reply says of success.
 fn status(reply: &Reply) -> Status {
     match reply.kind {
-        Kind::Error => {
+        // The server's codes are in capitals; the words of a script may be anything's.
+        Kind::Error if reply.word().iter().all(|b| b.is_ascii_uppercase() || *b == b'_') => {
             let mut word = [0; 15];
             for (slot, byte) in word.iter_mut().zip(reply.word()) {
-                *slot = byte.to_ascii_uppercase();
+                *slot = *byte;
             }
             Status::Error(word)
         }
-        Kind::BulkError(_) => Status::Error(*b"ERR\0\0\0\0\0\0\0\0\0\0\0\0"),
+        Kind::Error | Kind::BulkError(_) => Status::Error(*b"ERR\0\0\0\0\0\0\0\0\0\0\0\0"),
         _ => Status::Ok,
     }
 }

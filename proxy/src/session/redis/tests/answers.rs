@@ -123,3 +123,12 @@ fn replication_passes_unread_once_it_is_answered() {
     assert_eq!(d.to_server(), resp("SYNC;PING"));
     assert!(!d.opaque);
 }
+
+#[test]
+fn the_words_of_a_script_are_no_status() {
+    let mut d = driver(Refusal::Answer);
+    d.client(resp("EVAL x 0;EVAL y 0;GET k"));
+    d.server("-hunter2 x\r\n-Hunter-2\r\n-WRONGTYPE x\r\n");
+    let status: Vec<_> = d.close().iter().map(|r| r.status).collect();
+    assert_eq!(status, [error("ERR"), error("ERR"), error("WRONGTYPE")]);
+}
