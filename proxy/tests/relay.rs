@@ -123,6 +123,22 @@ fn a_half_close_is_passed_on() {
     assert_eq!(read_all(&mut stream), b"got 100000");
 }
 
+/// Behind a request to switch protocols the session reads nothing before the answer.
+#[test]
+fn a_half_close_behind_an_unanswered_offer_is_passed_on() {
+    let at = serve(|mut stream| {
+        let all = read_all(&mut stream);
+        write!(stream, "got {}", all.len()).unwrap();
+    });
+    let weir = Weir::start("learn", "", at);
+    let mut stream = weir.connect();
+    let offer =
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nmore";
+    stream.write_all(offer).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), format!("got {}", offer.len()).as_bytes());
+}
+
 #[test]
 fn a_reset_is_passed_on_after_what_came_before_it() {
     let (told, ended) = mpsc::channel();

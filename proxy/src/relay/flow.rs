@@ -118,6 +118,11 @@ impl Flow {
         self.cleared = self.end;
     }
 
+    /// Whether everything read may be written.
+    pub(super) fn is_cleared(&self) -> bool {
+        self.cleared == self.end
+    }
+
     /// The session is done with the next `n` bytes, and they pass.
     pub(super) fn forward(&mut self, n: usize) {
         self.parsed = (self.parsed + n).min(self.end);
