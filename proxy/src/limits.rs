@@ -213,7 +213,7 @@ limits! {
     /// Requests of one connection that wait for their answers.
     pipeline_depth: usize = 1024,
         count 1, 1 << 20;
-    reached: "reading from the client pauses until answers come";
+    reached: "reading from the client pauses until answers come; with Redis also where their log records hold 256 KiB";
 
     /// Nesting of Redis replies.
     reply_depth: usize = 128,

@@ -70,6 +70,11 @@ impl Text {
         self.bytes.get(usize::from(from)..usize::from(to)).unwrap_or(&[])
     }
 
+    /// The memory that it holds, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The memory, to be used again.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes

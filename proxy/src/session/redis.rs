@@ -40,6 +40,10 @@ use streamed::Streamed;
 /// A queue with more room than this gives it back when it is empty.
 const KEPT_ROOM: usize = 64;
 
+/// What the records of commands that wait for their replies may hold together, in bytes: a
+/// thousand ordinary ones. Those of commands with many keys are some KiB each.
+const MOST_TEXT: usize = 256 << 10;
+
 /// The protocol state of one Redis connection.
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -58,6 +62,8 @@ pub(crate) struct Redis {
     since: Option<Instant>,
     /// Commands that have not been answered, oldest first.
     pending: VecDeque<Pending>,
+    /// What their records hold.
+    waiting_text: usize,
     /// The client's input waits until a reply has passed.
     blocked: bool,
     answers: Answers,
@@ -141,6 +147,7 @@ impl Redis {
             streamed: None,
             since: None,
             pending: VecDeque::new(),
+            waiting_text: 0,
             blocked: false,
             answers: Answers::On,
             in_multi: false,
@@ -324,19 +331,35 @@ impl Redis {
         }
     }
 
+    /// Puts a command at the queue's end.
+    fn push(&mut self, pending: Pending) {
+        self.waiting_text += pending.transaction.text.size();
+        self.pending.push_back(pending);
+    }
+
     /// Takes the oldest command off the queue.
     fn pop(&mut self) -> Option<Pending> {
         let pending = self.pending.pop_front();
+        let text = pending.as_ref().map_or(0, |pending| pending.transaction.text.size());
+        self.waiting_text = self.waiting_text.saturating_sub(text);
+        if self.pending.is_empty() {
+            self.waiting_text = 0;
+        }
         if self.pending.is_empty() && self.pending.capacity() > KEPT_ROOM {
             self.pending = VecDeque::new();
         }
         pending
     }
 
+    /// Whether the queue takes no more.
+    fn is_full(&self, cx: &Cx<'_>) -> bool {
+        self.pending.len() >= cx.limits.pipeline_depth || self.waiting_text >= MOST_TEXT
+    }
+
     /// Whether the client's input must wait: the queue is full, or what follows may be
     /// replication.
     fn must_wait(&self, cx: &Cx<'_>) -> bool {
         let last = self.pending.back().map(|pending| &pending.expect);
-        self.pending.len() >= cx.limits.pipeline_depth || matches!(last, Some(Expect::Sync))
+        self.is_full(cx) || matches!(last, Some(Expect::Sync))
     }
 }

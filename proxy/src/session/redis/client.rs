@@ -21,7 +21,7 @@ impl Redis {
         let mut at = 0;
         while self.phase == Phase::Open {
             if self.must_wait(cx) {
-                if !self.blocked && self.pending.len() >= cx.limits.pipeline_depth {
+                if !self.blocked && self.is_full(cx) {
                     cx.report.limit_reached("pipeline_depth");
                 }
                 self.blocked = true;

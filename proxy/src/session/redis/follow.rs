@@ -41,7 +41,7 @@ impl Redis {
         // RESET turns replies on first.
         let told = told || matches!(expect, Some(Expect::Reset { .. })) && answers == Answers::Off;
         match expect {
-            Some(expect) if told => self.pending.push_back(Pending { transaction, expect }),
+            Some(expect) if told => self.push(Pending { transaction, expect }),
             unanswered => {
                 if let Some(expect) = unanswered {
                     self.unanswered(expect, cx);

@@ -40,7 +40,7 @@ impl Redis {
                 cx.report.end(cx.now, transaction);
             }
             Answers::On => {
-                self.pending.push_back(Pending { transaction, expect: Expect::Substitute });
+                self.push(Pending { transaction, expect: Expect::Substitute });
             }
         }
         out.discard(len);
@@ -82,7 +82,7 @@ impl Redis {
         }
         let text = words(&transaction, cx.report);
         let expect = Expect::Told(Told { text, cut_server });
-        self.pending.push_back(Pending { transaction, expect });
+        self.push(Pending { transaction, expect });
         self.finish(cx, out);
     }
 

@@ -193,7 +193,8 @@ impl Redis {
         let mut transaction = match self.pop() {
             Some(pending) if !unasked => pending.transaction,
             pending => {
-                pending.into_iter().for_each(|pending| self.pending.push_front(pending));
+                pending.into_iter().for_each(|pending| self.push(pending));
+                self.pending.rotate_right(1);
                 self.begin_unreadable(Reason::Inspector(name), cx)
             }
         };

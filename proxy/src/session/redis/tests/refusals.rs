@@ -88,6 +88,20 @@ fn the_queue_is_bounded() {
 }
 
 #[test]
+fn what_waiting_records_hold_is_bounded() {
+    let mut d = driver(Refusal::Answer);
+    let ping = resp("PING");
+    d.client(&ping);
+    d.session.waiting_text = super::super::MOST_TEXT;
+    d.client(ping.repeat(3));
+    assert_eq!(d.to_server(), ping);
+    assert_eq!(d.held(Leg::Client), 3 * ping.len());
+    d.server("+PONG\r\n");
+    assert_eq!(d.to_server(), ping.repeat(4));
+    assert_eq!(d.session.pending.len(), 3);
+}
+
+#[test]
 fn an_error_that_is_not_the_substitutes_cuts() {
     for reply in ["-ERR unknown command 'weir-0000000000000000'\r\n", "+OK\r\n", "*0\r\n", ":1\r\n"]
     {
