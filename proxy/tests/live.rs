@@ -121,6 +121,9 @@ fn an_upgraded_connection_lives_as_long_as_the_policy_permits_it() {
     assert!(echo(&mut stream), "a reload that permits it leaves it alone");
     weir.reload(&policy("", upstream, "['GET /other']"));
     assert_eq!(read_all(&mut stream), b"");
+    let cut =
+        weir.record("recorded", |record| record["op"] == "GET /ws" && record["phase"].is_null());
+    assert_eq!(cut["complete"], false);
 }
 
 fn mode(weir: &Weir, arguments: &[&str]) -> String {

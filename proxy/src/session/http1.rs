@@ -138,8 +138,9 @@ impl Http1 {
         self.set_alarm(cx, out);
     }
 
-    /// The connection has ended: what is under way is reported as it stands.
-    pub(crate) fn closed(&mut self, cx: &mut Cx<'_>) {
+    /// The connection has ended; `complete`: in order. What is under way is reported as it
+    /// stands.
+    pub(crate) fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
         for pending in self.pending.drain(..) {
             cx.report.end(cx.now, pending.transaction);
         }
@@ -147,7 +148,7 @@ impl Http1 {
             // The bytes since then have passed beside the session.
             transaction.bytes_in += cx.totals[0].saturating_sub(self.disposed[0]);
             transaction.bytes_out += cx.totals[1].saturating_sub(self.disposed[1]);
-            transaction.complete = true;
+            transaction.complete = complete;
             cx.report.end(cx.now, transaction);
         }
     }

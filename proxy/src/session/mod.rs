@@ -149,7 +149,7 @@ impl Session {
     /// The connection has ended; `complete`: in order. What is under way is reported as it is.
     pub fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
         match &mut self.state {
-            State::Http1(http) => http.closed(cx),
+            State::Http1(http) => http.closed(complete, cx),
             State::Redis(redis) => redis.closed(cx),
             State::Passing(passing) => passing.closed(complete, cx),
             State::Detect(_) | State::Done => {}

@@ -22,7 +22,7 @@ impl Drive for Http1 {
     }
 
     fn closed(&mut self, cx: &mut Cx<'_>) {
-        Http1::closed(self, cx);
+        Http1::closed(self, true, cx);
     }
 }
 
