@@ -42,6 +42,20 @@ pub(crate) fn load(files: &[PathBuf], mode: Mode) -> Result<Arc<Snapshot>, Error
     Ok(Arc::new(snapshot))
 }
 
+/// The same policies as of today, if entries have expired since they were read.
+///
+/// # Errors
+/// The system's clock makes no sense.
+pub(crate) fn as_of_today(snapshot: &Snapshot, mode: Mode) -> Result<Option<Arc<Snapshot>>, Error> {
+    let Some(snapshot) = snapshot.on(&Defaults { mode, today: today()? })? else {
+        return Ok(None);
+    };
+    for warning in snapshot.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(Arc::new(snapshot)))
+}
+
 fn read(path: &Path) -> Result<Vec<TrafficPolicy>, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;

@@ -34,6 +34,8 @@ use crate::worker::Workers;
 
 /// How often the budget looks at what the system allows now.
 const BUDGET_TICK: Duration = Duration::from_secs(1);
+/// How often it is asked whether entries of the policy have expired.
+const EXPIRY_TICK: Duration = Duration::from_secs(60);
 
 /// How long the traffic log's last records may take.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -207,12 +209,14 @@ impl Sidecar {
     /// Handles reloads and the budget's clock until a signal says to end.
     async fn until_asked_to_end(&mut self) -> Ask {
         let mut tick = tokio::time::interval(BUDGET_TICK);
+        let mut expiry = tokio::time::interval(EXPIRY_TICK);
         loop {
             tokio::select! {
                 _ = tick.tick() => {
                     self.look_at_budget();
                     self.control.expire();
                 }
+                _ = expiry.tick() => self.expire_entries(),
                 _ = self.changes.next() => self.reload(),
                 _ = self.signals.hangup.recv() => {
                     self.shared.reporter.reopen();
@@ -228,6 +232,26 @@ impl Sidecar {
     /// Takes note of what the system allows now.
     fn look_at_budget(&self) {
         set_budget(&self.shared.budget, &self.settings);
+    }
+
+    /// Puts the policies in force as of today, where entries have expired since.
+    fn expire_entries(&self) {
+        let now = self.shared.live.load();
+        match policies::as_of_today(&now.policy, now.default_mode) {
+            Ok(None) => {}
+            Ok(Some(policy)) => {
+                self.shared.live.update(|now| InForce {
+                    policy: policy.clone(),
+                    default_mode: now.default_mode,
+                    override_mode: now.override_mode,
+                    limits: now.limits.clone(),
+                    generation: 0,
+                });
+                self.shared.registry.tell_all(Notice::Changed);
+                info!("entries of the policy have expired");
+            }
+            Err(error) => error!(%error, "entries of the policy cannot expire"),
+        }
     }
 
     /// Reads settings and policies again. What cannot be read leaves everything as it was.

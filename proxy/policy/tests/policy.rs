@@ -422,6 +422,18 @@ mod several {
     }
 
     #[test]
+    fn entries_expire_while_a_snapshot_is_in_force() {
+        let text = named("a", &format!("{RULE}  allow: [{{op: GET /a, expires: 2026-01-31}}]"));
+        let snapshot = compile(&text);
+        let on = |day| Defaults { today: Date::new(2026, 2, day).unwrap(), ..defaults() };
+        assert!(snapshot.on(&defaults()).unwrap().is_none());
+        let next = snapshot.on(&on(1)).unwrap().unwrap();
+        assert_eq!(next.warnings().len(), 1);
+        assert!(next.on(&on(2)).unwrap().is_none());
+        assert!(next.on(&defaults()).unwrap().unwrap().warnings().is_empty());
+    }
+
+    #[test]
     fn what_is_probably_not_meant_is_said() {
         let text = named(
             "a",

@@ -114,6 +114,26 @@ impl Snapshot {
         &self.compiled.hosts
     }
 
+    /// The same policies on another day, if that makes a difference: entries have expired, or
+    /// are in force again. `defaults` are those that they were compiled with, but for the day.
+    ///
+    /// # Errors
+    /// None that the policies did not have before.
+    pub fn on(&self, defaults: &Defaults) -> Result<Option<Self>, Errors> {
+        let differs = |entry: &Entry| {
+            let expired = entry.expires.is_some_and(|last| last < defaults.today);
+            expired != self.is_expired(entry)
+        };
+        let rules = |policy: &TrafficPolicy| {
+            let rules = [Side::Inbound, Side::Outbound].map(|side| policy.rules(side));
+            rules.into_iter().flatten().flatten().any(|rule| rule.allow.iter().any(differs))
+        };
+        if !self.policies().iter().any(rules) {
+            return Ok(None);
+        }
+        Self::compile(self.policies().to_vec(), defaults, &self.addresses).map(Some)
+    }
+
     /// Whether an entry's last day is over.
     pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
         entry.expires.zip(self.compiled.today).is_some_and(|(last, today)| last < today)
