@@ -24,7 +24,7 @@ impl<'a> Iterator for KeyArgs<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        while self.index <= self.spans.last {
+        while self.index <= self.spans.last && self.spans.count > 0 {
             let arg = self.args.next()?;
             let index = self.index;
             self.index += 1;
@@ -199,7 +199,10 @@ impl Spans {
 
     fn hold(&self, index: usize) -> bool {
         self.list[..self.count].iter().any(|s| {
-            s.first <= index && index <= s.last && (index - s.first).is_multiple_of(s.step)
+            // Most specifications step by one: a division costs more than all the rest.
+            s.first <= index
+                && index <= s.last
+                && (s.step == 1 || (index - s.first).is_multiple_of(s.step))
         })
     }
 }
