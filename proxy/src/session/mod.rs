@@ -150,7 +150,7 @@ impl Session {
     pub fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
         match &mut self.state {
             State::Http1(http) => http.closed(complete, cx),
-            State::Redis(redis) => redis.closed(cx),
+            State::Redis(redis) => redis.closed(complete, cx),
             State::Passing(passing) => passing.closed(complete, cx),
             State::Detect(_) | State::Done => {}
         }

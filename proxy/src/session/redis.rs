@@ -204,8 +204,8 @@ impl Redis {
         }
     }
 
-    /// The connection has ended: what is under way is reported as it stands.
-    pub(crate) fn closed(&mut self, cx: &mut Cx<'_>) {
+    /// The connection has ended; `complete`: in order. What is under way is reported as it stands.
+    pub(crate) fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
         if let Some(mut pending) = self.pending.pop_front() {
             pending.transaction.bytes_out += self.replies.reply.as_ref().map_or(0, |r| r.bytes);
             cx.report.end(cx.now, pending.transaction);
@@ -219,7 +219,7 @@ impl Redis {
         self.end_live(cx);
         self.count_tunnel(cx);
         if let Some(mut transaction) = self.tunnel.take() {
-            transaction.complete = true;
+            transaction.complete = complete;
             cx.report.end(cx.now, transaction);
         }
     }

@@ -35,7 +35,7 @@ impl Drive for Redis {
     }
 
     fn closed(&mut self, cx: &mut Cx<'_>) {
-        self.closed(cx);
+        self.closed(true, cx);
     }
 }
 
