@@ -222,7 +222,8 @@ impl Piece {
                 *self = Self::default();
                 dots
             }
-            b';' => {
+            // What decodes and parses again cuts at `?` and `#` too.
+            b';' | b'?' | b'#' => {
                 let dots = !self.other && (1..=2).contains(&self.dots);
                 self.other = true;
                 dots
@@ -382,6 +383,9 @@ mod tests {
         assert_eq!(kinds(b"/a..%2fb"), "encodedSlash");
         assert_eq!(kinds(b"/..%2fb"), "encodedSlash, dotSegments");
         assert_eq!(kinds(b"/..;/b"), "dotSegments, parameters");
+        assert_eq!(kinds(b"/ok/..%3fb"), "dotSegments");
+        assert_eq!(kinds(b"/ok/.%23"), "dotSegments");
+        assert_eq!(kinds(b"/ok/a..%3fb"), "");
         assert_eq!(kinds(b"/a;v=1"), "parameters");
         assert_eq!(kinds(b"/a%3bv"), "parameters");
         assert_eq!(kinds(b"//a"), "emptySegments");
