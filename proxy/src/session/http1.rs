@@ -5,6 +5,7 @@
 //! Weir answers itself goes out at its turn.
 
 mod answer;
+mod body;
 mod cursor;
 mod judge;
 mod pending;

@@ -9,6 +9,7 @@ use weir_policy::decide::Refusal;
 use weir_policy::op::{Operation, Protocol};
 
 use super::answer::status_of;
+use super::body::{self, Piece};
 use super::judge::{detail, judge, operation};
 use super::pending::Switch;
 use super::{
@@ -95,18 +96,11 @@ impl Http1 {
 
     fn request_body(&mut self, cur: &mut Cursor<'_>, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
         let Requests::Body(body) = &mut self.requests else { return false };
-        let data = cur.rest();
-        let (len, is_content) = match body.next(data, cx.limits.head_bytes) {
-            Ok(BodyPart::Partial) => return false,
-            Ok(BodyPart::End) => return self.request_sent(cx),
-            Ok(BodyPart::Data(len) | BodyPart::Trailers { len, .. }) => (len, true),
-            Ok(BodyPart::Framing(len)) => (len, false),
+        let (len, found) = match body::next(body, cur.rest(), Part::Request, cx) {
+            Ok(Piece::Partial) => return false,
+            Ok(Piece::End) => return self.request_sent(cx),
+            Ok(Piece::Bytes { len, found }) => (len, found),
             Err(reason) => return self.bad_request_body(reason, cur, cx, out),
-        };
-        let found = if is_content {
-            inspect::data(cx.inspectors, Part::Request, &data[..len]).err()
-        } else {
-            None
         };
         if let Some((at, name)) = found {
             let reason = Reason::Inspector(name);

@@ -1,10 +1,9 @@
 //! The server's leg.
 
-use weir_parsers::http1::{
-    self, BodyPart, HeadKind, HeadScan, RequestKind, ResponseHead, upgrade_tokens,
-};
+use weir_parsers::http1::{self, HeadKind, HeadScan, RequestKind, ResponseHead, upgrade_tokens};
 
 use super::answer::with_close;
+use super::body::{self, Piece};
 use super::requests::malformed;
 use super::{Action, Actions, Cursor, Cx, Http1, Leg, Own, Pending, Phase, Requests, Responses};
 use crate::inspect::{self, Part};
@@ -98,18 +97,11 @@ impl Http1 {
 
     fn response_body(&mut self, cur: &mut Cursor<'_>, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
         let Responses::Body(body) = &mut self.responses else { return false };
-        let data = cur.rest();
-        let (len, is_content) = match body.next(data, cx.limits.head_bytes) {
-            Ok(BodyPart::Partial) => return false,
-            Ok(BodyPart::End) => return self.response_passed(cx, out),
-            Ok(BodyPart::Data(len) | BodyPart::Trailers { len, .. }) => (len, true),
-            Ok(BodyPart::Framing(len)) => (len, false),
+        let (len, found) = match body::next(body, cur.rest(), Part::Response, cx) {
+            Ok(Piece::Partial) => return false,
+            Ok(Piece::End) => return self.response_passed(cx, out),
+            Ok(Piece::Bytes { len, found }) => (len, found),
             Err(reason) => return self.bad_response(502, malformed(reason), cur, cx, out),
-        };
-        let found = if is_content {
-            inspect::data(cx.inspectors, Part::Response, &data[..len]).err()
-        } else {
-            None
         };
         if let Some((at, name)) = found {
             let reason = Reason::Inspector(name);
