@@ -216,9 +216,9 @@ fn is_ack(command: &Command<'_>) -> bool {
     command.argc() % 2 == 1 && command.arg(1).is_some_and(acknowledges)
 }
 
-/// Whether REPLCONF has an ACK or GETACK behind another option.
-pub(super) fn is_mixed_ack(command: &Command<'_>) -> bool {
-    !is_ack(command) && command.args().skip(1).step_by(2).any(acknowledges)
+/// Whether REPLCONF has an ACK or GETACK among its options.
+pub(super) fn has_ack(command: &Command<'_>) -> bool {
+    command.args().skip(1).step_by(2).any(acknowledges)
 }
 
 fn acknowledges(option: &[u8]) -> bool {

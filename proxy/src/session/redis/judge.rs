@@ -5,7 +5,7 @@ use weir_parsers::redis::{Command, KeyArgs, Keys as Found, Resolved, channels, k
 use weir_policy::decide::Decision;
 use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
 
-use super::follow::is_mixed_ack;
+use super::follow::has_ack;
 use super::special::{Special, database};
 use super::{Answers, Cx, Redis};
 use crate::inspect::{self, Part};
@@ -91,8 +91,9 @@ impl Redis {
             Special::Sync | Special::Hello if self.answers != Answers::On => {
                 return Some(Reason::Malformed("unanswered"));
             }
-            // An error before the ACK would be told, the ACK itself is not answered.
-            Special::Replconf if is_mixed_ack(command) => {
+            // The server answers no ACK, but may answer that it takes none: subscribed, not
+            // authenticated. A replica sends them when the connection is its own.
+            Special::Replconf if has_ack(command) => {
                 return Some(Reason::Malformed("unanswered"));
             }
             // The server answers neither MONITOR nor SYNC a second time, and a script's answer

@@ -93,7 +93,7 @@ fn a_failed_auth_changes_no_user() {
 
 #[test]
 fn replconf_ack_is_not_answered() {
-    let mut d = driver(Refusal::Answer);
+    let mut d = observer();
     d.client(resp("REPLCONF ACK 5;REPLCONF getack *;PING;REPLCONF capa eof"));
     d.server("+PONG\r\n+OK\r\n");
     assert!(d.close().iter().all(|r| r.complete));
