@@ -422,6 +422,12 @@ mod several {
     }
 
     #[test]
+    fn a_key_given_twice_is_named() {
+        let said = errors(&named("a", &format!("{RULE}  deny: [GET /a]\n  deny: []")));
+        assert!(said.contains("(duplicate mapping key: deny)"), "{said}");
+    }
+
+    #[test]
     fn entries_expire_while_a_snapshot_is_in_force() {
         let text = named("a", &format!("{RULE}  allow: [{{op: GET /a, expires: 2026-01-31}}]"));
         let snapshot = compile(&text);

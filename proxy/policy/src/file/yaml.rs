@@ -59,10 +59,12 @@ pub(super) fn documents(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Error>
     })
 }
 
-/// The library's words without its place, which stands before them already.
+/// The library's words without its place, which stands before them already, and without advice
+/// for programmers.
 fn message(error: &serde_saphyr::Error) -> String {
     let words = error.without_snippet().to_string();
     let words = words.lines().next().unwrap_or_default();
+    let words = words.split(", set DuplicateKeyPolicy").next().unwrap_or(words);
     words.split(" at line ").next().unwrap_or(words).trim().to_owned()
 }
 
