@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_policy::decide::Mode;
+use weir_policy::op::Side;
 use weir_policy::{Addresses, BadDate, Date, Defaults, Errors, Snapshot, TrafficPolicy};
 
 /// Why the policies cannot be used.
@@ -39,7 +40,22 @@ pub(crate) fn load(files: &[PathBuf], mode: Mode) -> Result<Arc<Snapshot>, Error
     for warning in snapshot.warnings() {
         tracing::warn!("{warning}");
     }
+    warn_of_what_is_not_enforced(&snapshot);
     Ok(Arc::new(snapshot))
+}
+
+/// A forward is inbound to its upstream: what a policy says of the other side holds nothing here,
+/// and nobody must believe that it does.
+fn warn_of_what_is_not_enforced(snapshot: &Snapshot) {
+    for policy in snapshot.policies() {
+        if policy.rules(Side::Outbound).is_some() {
+            let policy = policy.full_name();
+            tracing::warn!(policy, "`outbound` is not enforced: --forward is inbound only");
+        }
+    }
+    for name in snapshot.hosts() {
+        tracing::warn!(name, "names are not resolved by this build: this peer matches nothing");
+    }
 }
 
 /// The same policies as of today, if entries have expired since they were read.

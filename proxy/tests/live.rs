@@ -102,6 +102,16 @@ fn a_bad_file_leaves_the_policy_in_force_and_says_so() {
 }
 
 #[test]
+fn what_a_policy_says_and_a_forward_does_not_do_is_said() {
+    let upstream = server();
+    let text = policy("", upstream, "['GET /a']")
+        + "  outbound:\n  - {to: [{host: redis.shop.svc}], ports: [6379], protocol: redis, allow: [PING]}\n";
+    let weir = Weir::start("enforce", &text, upstream);
+    assert!(weir.stderr().contains("`outbound` is not enforced"), "{}", weir.stderr());
+    assert!(weir.stderr().contains("redis.shop.svc"), "{}", weir.stderr());
+}
+
+#[test]
 fn an_upgraded_connection_lives_as_long_as_the_policy_permits_it() {
     let upstream = server();
     let permits = "[{op: 'GET /ws', upgrade: websocket}]";
