@@ -93,6 +93,10 @@ fn accepting_pauses_without_room_and_resumes_with_it() {
     // It resumes when connections end, too: no reload is needed.
     held.truncate(100);
     answered(&weir, &mut waiting, &streams);
+
+    // What thousands of connections took comes back.
+    drop(held);
+    weir.until("shrunk", || weir.resident() < rest + (12 << 20));
 }
 
 /// Waits until the sidecar has looked at its limits, and makes the one connection more that it
