@@ -143,6 +143,17 @@ pub(crate) fn is_plain(raw: &[u8]) -> bool {
     raw.iter().fold(true, |plain, b| plain & (0x21..0x7f).contains(b) & (*b != b'%'))
 }
 
+/// Bytes that are ambiguous neither alone nor with others.
+const ORDINARY: [bool; 256] = {
+    let mut ordinary = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        ordinary[byte as usize] = !matches!(byte, b'%' | b'/' | b'.' | b';' | b'\\' | b'?' | b'#');
+        byte += 1;
+    }
+    ordinary
+};
+
 /// What is ambiguous in a path as it was sent.
 pub fn ambiguities(path: &[u8]) -> Ambiguities {
     let mut found = Ambiguities::NONE;
@@ -151,6 +162,11 @@ pub fn ambiguities(path: &[u8]) -> Ambiguities {
     let mut percent = false;
     let mut at = 0;
     while at < path.len() {
+        if ORDINARY[usize::from(path[at])] && utf8.more == 0 {
+            piece.other = true;
+            at += 1;
+            continue;
+        }
         let (byte, escaped, len) = match path[at] {
             b'%' => match escape(&path[at..]) {
                 Some(byte) => (byte, true, 3),
