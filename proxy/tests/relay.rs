@@ -6,7 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::{PATIENCE, Weir, connect, read_all, serve};
 
@@ -79,14 +79,12 @@ fn a_long_observed_head_is_never_held_up() {
 #[test]
 fn a_client_of_a_server_that_is_down_is_reset() {
     let weir = Weir::start("learn", "", support::free_port());
-    let begun = Instant::now();
     let mut stream = weir.connect();
     let read = stream.read(&mut [0; 16]);
     assert!(
         matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset),
         "{read:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(4));
     weir.record("recorded", |record| record["reason"] == "dial_refused");
     weir.until("counted", || weir.metric("weir_dials_total") > 0.0);
 }
@@ -102,9 +100,8 @@ fn a_server_that_speaks_first_is_not_waited_for() {
     for (mode, policy) in [("learn", String::new()), ("enforce", any_protocol(at))] {
         let weir = Weir::start(mode, &policy, at);
         let mut stream = weir.connect();
-        let begun = Instant::now();
+        // The clock of a slow head is at 60 s; a greeting that waited for it would fail this read.
         assert_eq!(support::read_until(&mut stream, b"\r\n"), b"220 mail ESMTP\r\n");
-        assert!(begun.elapsed() < Duration::from_secs(4), "the greeting waited");
         stream.write_all(b"EHLO me\r\n").unwrap();
         assert_eq!(read_all(&mut stream), b"250 hello\r\n");
     }
