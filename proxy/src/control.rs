@@ -52,7 +52,8 @@ impl SidecarControl {
     /// Other settings are in force.
     pub(crate) fn reloaded(&self, settings: &Settings) {
         self.settings.store(Arc::new(settings.clone()));
-        self.apply(self.live_mode().as_ref().map(|live| live.set.mode));
+        let live = self.live_mode().as_ref().map(|live| live.set.mode);
+        self.shared.metrics().mode(live.unwrap_or(settings.mode));
     }
 
     /// Takes an override back whose time is over. Called every second.
