@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use weir_policy::decide::Mode;
 
+use crate::defaults;
 use crate::limits::Limits;
 use crate::program_log::Filter;
 
@@ -21,9 +22,8 @@ pub use options::Options;
 pub use values::{Forward, LogAllowed, LogDetail, Target};
 
 /// Where the admin endpoint listens unless told otherwise.
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15902);
-/// Where `weir mode` looks for a sidecar unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/weir/weir.sock";
+const ADMIN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), defaults::ADMIN_PORT);
 /// More threads than this gain a sidecar nothing.
 const WORKERS: usize = 4;
 

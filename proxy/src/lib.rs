@@ -6,6 +6,7 @@ mod budget;
 pub mod config;
 mod conn;
 mod control;
+pub mod defaults;
 pub mod demo;
 mod drain;
 pub mod inspect;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir::admin::client::{self, Error};
-use weir::config::{DEFAULT_SOCKET, units, values};
+use weir::config::{units, values};
+use weir::defaults;
 
 use super::failure::Failure;
 use super::terminal;
@@ -26,7 +27,7 @@ pub(super) struct Args {
     what: What,
 
     /// The sidecar's socket, as its --socket names it
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = defaults::SOCKET)]
     socket: PathBuf,
 
     /// Set the mode for so long only
