@@ -3,10 +3,13 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+pub mod netns;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,8 +21,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A running sidecar with a policy, a traffic log and an admin endpoint of its own.
 pub struct Weir {
     child: Child,
+    command: Command,
     dir: tempfile::TempDir,
     stderr: Arc<Mutex<String>>,
+    /// Where it runs, if not in the machine's own network namespace.
+    namespace: Option<netns::Namespace>,
     /// Where each forward listens, in order.
     pub listen: Vec<SocketAddr>,
     /// Where the admin endpoint listens.
@@ -46,30 +52,54 @@ impl Weir {
         for upstream in upstreams {
             command.arg("--forward").arg(format!("127.0.0.1:0={upstream}"));
         }
-        let mut child = command.args(more).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(more);
+        Self::launch(command, dir, admin, None)
+    }
+
+    /// Starts the program by this command, in this namespace, and waits until it is ready.
+    pub fn launch(
+        mut command: Command,
+        dir: tempfile::TempDir,
+        admin: SocketAddr,
+        namespace: Option<netns::Namespace>,
+    ) -> Self {
         let stderr = Arc::new(Mutex::new(String::new()));
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        let (found, addresses) = std::sync::mpsc::channel();
-        let copy = stderr.clone();
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                if let Some(at) = listen_address(&line) {
-                    let _ = found.send(at);
-                }
-                copy.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let listen = upstreams
-            .iter()
-            .map(|_| {
-                addresses
-                    .recv_timeout(PATIENCE)
-                    .unwrap_or_else(|_| panic!("weir did not start: {}", stderr.lock().unwrap()))
-            })
-            .collect();
-        let weir = Self { child, dir, stderr, listen, admin };
-        weir.until("ready", || weir.get("/ready").is_some_and(|(status, _)| status == 200));
+        let (child, addresses) = spawn(&mut command, namespace.as_ref(), &stderr);
+        let mut weir = Self { child, command, dir, stderr, namespace, listen: Vec::new(), admin };
+        let forwards = weir.command.get_args().filter(|arg| *arg == "--forward").count();
+        for _ in 0..forwards {
+            let address = addresses.recv_timeout(PATIENCE);
+            let address =
+                address.unwrap_or_else(|_| panic!("weir did not start: {}", weir.stderr()));
+            weir.listen.push(address);
+        }
+        weir.until_ready();
         weir
+    }
+
+    /// Starts the program again as it was, once it has ended, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.wait();
+        (self.child, _) = spawn(&mut self.command, self.namespace.as_ref(), &self.stderr);
+        self.until_ready();
+    }
+
+    /// Whether `/ready` says so.
+    pub fn is_ready(&self) -> bool {
+        self.get("/ready").is_some_and(|(status, _)| status == 200)
+    }
+
+    fn until_ready(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while !self.is_ready() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < end,
+                "weir did not start ({ended:?}): {}",
+                self.stderr()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Where the first forward listens.
@@ -145,7 +175,9 @@ impl Weir {
 
     /// GETs a path of the admin endpoint: the status and the body.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(self.admin).ok()?;
+        let connect = || TcpStream::connect(self.admin);
+        let stream = self.namespace.as_ref().map_or_else(connect, |place| place.enter(connect));
+        let mut stream = stream.ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
@@ -196,6 +228,32 @@ impl Drop for Weir {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the command, copies what it says on standard error, and answers where it listens.
+fn spawn(
+    command: &mut Command,
+    namespace: Option<&netns::Namespace>,
+    stderr: &Arc<Mutex<String>>,
+) -> (Child, Receiver<SocketAddr>) {
+    command.stderr(Stdio::piped());
+    let spawned = match namespace {
+        Some(namespace) => namespace.enter(|| command.spawn()),
+        None => command.spawn(),
+    };
+    let mut child = spawned.unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap());
+    let (found, addresses) = channel();
+    let copy = stderr.clone();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            if let Some(at) = listen_address(&line) {
+                let _ = found.send(at);
+            }
+            copy.lock().unwrap().push_str(&(line + "\n"));
+        }
+    });
+    (child, addresses)
 }
 
 /// The listening address in a line of the program's JSON log.
