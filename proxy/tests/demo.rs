@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -131,10 +132,8 @@ fn interrupted_midway_it_stops_everything() {
 fn a_sidecar_that_dies_is_told() {
     let tmp = tempfile::tempdir().unwrap();
     let (mut child, mut out, mut text) = start(&mut demo(tmp.path()), " 2 refused");
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let children = std::fs::read_to_string(children).unwrap();
-    for sidecar in children.split_whitespace() {
-        kill_process(Pid::from_raw(sidecar.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    for sidecar in children(&child) {
+        kill_process(sidecar, Signal::KILL).unwrap();
     }
     out.read_to_string(&mut text).unwrap();
     let mut said = String::new();
@@ -142,6 +141,40 @@ fn a_sidecar_that_dies_is_told() {
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}{said}");
     assert!(said.contains("cart's sidecar"), "{text}{said}");
     assert!(!is_empty(tmp.path()), "the logs that would tell why are gone");
+}
+
+/// The processes that a process has started and that are still there.
+fn children(of: &Child) -> Vec<Pid> {
+    let children = format!("/proc/{0}/task/{0}/children", of.id());
+    let children = std::fs::read_to_string(children).unwrap();
+    children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
+}
+
+/// Whether it is there and not only waiting for somebody to ask how it ended.
+fn runs(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Waits until these processes are gone.
+fn assert_they_end(pids: &[Pid]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while pids.iter().any(|&pid| runs(pid)) {
+        assert!(Instant::now() < deadline, "left running: {pids:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn killed_it_leaves_no_process() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (mut child, _out, text) = start(&mut demo(tmp.path()), " 2 refused");
+    let sidecars = children(&child);
+    assert_eq!(sidecars.len(), 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_they_end(&sidecars);
+    assert_stopped(&text);
 }
 
 #[test]

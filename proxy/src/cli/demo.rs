@@ -1,9 +1,12 @@
 //! `weir demo`: the little shop that is guarded and attacked.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use weir::demo;
+
+use super::failure::Failure;
 
 /// Guard a small shop on this machine, attack it, and show what happened
 ///
@@ -27,6 +30,36 @@ pub(super) struct Args {
     /// Put the policies and logs here, and leave them
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What the demo calls this program for.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    Child(Child),
+}
+
+/// Become a part of a running demo that ends with it
+#[derive(Debug, clap::Args)]
+struct Child {
+    /// The demo's process
+    #[arg(long)]
+    parent: i32,
+
+    /// The network namespace to enter
+    #[arg(long)]
+    netns: Option<PathBuf>,
+
+    /// The user to become
+    #[arg(long)]
+    uid: Option<u32>,
+
+    /// The program, and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -38,6 +71,11 @@ enum Mode {
 }
 
 pub(super) fn run(args: Args) -> ExitCode {
+    if let Some(Part::Child(child)) = args.part {
+        let Child { parent, netns, uid, command } = child;
+        let error = demo::Child { parent, netns, uid, command }.become_it();
+        return Failure::other(format!("a part of the demo cannot start: {error}")).tell();
+    }
     let mode = match args.mode {
         Mode::Monitor => weir_policy::decide::Mode::Monitor,
         Mode::Enforce => weir_policy::decide::Mode::Enforce,

@@ -6,6 +6,7 @@
 //! intruder was told no, the service saw nothing of it, and the traffic log has it.
 
 mod attacks;
+mod child;
 mod customers;
 mod intruder;
 mod log;
@@ -26,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use weir_policy::decide::Mode;
 
 use attacks::Attack;
+pub use child::Child;
 use customers::Customers;
 use report::Outcome;
 use shop::Workload;

@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use weir_policy::decide::Mode;
 
+use super::child;
 use super::shop::http::Client;
 use super::shop::{Door, Workload};
 use super::workplace::Workplace;
@@ -80,7 +81,7 @@ impl Sidecar {
         log.create(true).append(true).mode(0o600).open(place.traffic_log(workload))?;
         let socket = place.dir().join(format!("{}.sock", workload.name()));
         let socket = Some(socket).filter(|path| path.as_os_str().len() < 100);
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = child::command(child::WEIR, None, None)?;
         command.arg("run").arg(format!("--forward={address}={}", service.address));
         command.arg("--policy").arg(policy);
         command.args(["--mode", mode_word(mode)]);
