@@ -3,6 +3,7 @@
 mod accept;
 pub mod admin;
 mod budget;
+pub mod capability;
 pub mod config;
 mod conn;
 mod control;
