@@ -150,10 +150,13 @@ fn children(of: &Child) -> Vec<Pid> {
     children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
 }
 
-/// Whether it is there and not only waiting for somebody to ask how it ended.
+/// Whether it is there, and more than an end that nobody has asked about yet. (While threads are
+/// left, so may its sockets be.)
 fn runs(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    stat.is_ok_and(|stat| !stat.contains(") Z "))
+    let proc = format!("/proc/{}", pid.as_raw_nonzero());
+    let Ok(stat) = std::fs::read_to_string(format!("{proc}/stat")) else { return false };
+    let threads = std::fs::read_dir(format!("{proc}/task")).map_or(0, Iterator::count);
+    !stat.contains(") Z ") || threads > 1
 }
 
 /// Waits until these processes are gone.
