@@ -59,6 +59,8 @@ pub struct Settings {
     pub max_connections: Option<usize>,
     /// A Redis command table in place of the built-in one.
     pub redis_commands: Option<PathBuf>,
+    /// How names in policies are resolved.
+    pub resolv_conf: PathBuf,
     /// Whether Redis inline commands are read without the server confirming the protocol.
     pub redis_inline: bool,
     /// Which events are in the program's own log.
@@ -147,6 +149,7 @@ impl Settings {
             max_connections: options.max_connections,
             redis_commands: options.redis_commands,
             redis_inline: options.redis_inline.unwrap_or(false),
+            resolv_conf: options.resolv_conf.unwrap_or_else(|| defaults::RESOLV_CONF.into()),
             log: options.log.unwrap_or_default(),
             source,
         };
@@ -191,6 +194,7 @@ impl Settings {
         changed("workers", self.workers != new.workers);
         changed("redis-commands", self.redis_commands != new.redis_commands);
         changed("redis-inline", self.redis_inline != new.redis_inline);
+        changed("resolv-conf", self.resolv_conf != new.resolv_conf);
         changed("log", self.log != new.log);
         names
     }

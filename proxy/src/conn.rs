@@ -94,17 +94,20 @@ impl Conn {
         shared: Arc<Shared>,
         guard: ConnectionGuard,
     ) -> Self {
-        // Before the snapshot is taken: of a change in between it is told.
-        let entry = shared.registry.enter();
-        let in_force = shared.live.load();
         // A forward is treated as inbound to its upstream.
         let endpoint = Endpoint {
             side: Side::Inbound,
             peer: client.ip().to_canonical(),
             port: upstream.port(),
         };
+        // Before the snapshot is taken: of a change in between it is told.
+        let entry = shared.registry.enter(&endpoint);
+        let in_force = shared.live.load();
         let admission = in_force.policy.admit(&endpoint);
         let judges = in_force.judges(&admission);
+        if admission.verdict == AdmissionVerdict::NoRule {
+            shared.not_admitted(&in_force.policy, &endpoint);
+        }
         let report = ConnReport::new(
             shared.reporter.clone(),
             in_force.policy.clone(),

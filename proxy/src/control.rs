@@ -11,8 +11,6 @@ use weir_policy::decide::Mode;
 use crate::admin::{Control, ModeState, Override};
 use crate::config::Settings;
 use crate::limits::Limits;
-use crate::live::InForce;
-use crate::registry::Notice;
 use crate::report::Metrics;
 use crate::shared::Shared;
 
@@ -70,14 +68,8 @@ impl SidecarControl {
 
     /// Puts the override in force on live connections too.
     fn apply(&self, override_mode: Option<Mode>) {
-        self.shared.live.update(|now| InForce {
-            policy: now.policy.clone(),
-            limits: now.limits.clone(),
-            override_mode,
-            ..*now
-        });
+        self.shared.change(|next| next.override_mode = override_mode);
         self.shared.metrics().mode(override_mode.unwrap_or(self.settings.load().mode));
-        self.shared.registry.tell_all(Notice::Changed);
     }
 }
 
@@ -127,6 +119,7 @@ impl Control for SidecarControl {
             "generation": in_force.generation,
             "files": self.settings.load().policies,
             "warnings": in_force.policy.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "hosts": self.shared.names.to_json(),
         })
     }
 

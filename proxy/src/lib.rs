@@ -20,6 +20,7 @@ mod registry;
 mod relay;
 pub mod reload;
 pub mod report;
+mod resolve;
 pub mod run;
 pub mod session;
 mod shared;

@@ -238,6 +238,17 @@ limits! {
     half_close_idle: Duration = Duration::from_secs(300),
         time Duration::from_secs(1), Duration::from_hours(24);
     reached: "both legs are closed";
+
+    /// Addresses of one name in a policy.
+    host_addresses: usize = 256,
+        count 1, 4096;
+    reached: "those with connections and those that were answered last stand, others do not";
+
+    /// Time that an address of a name stands after the last answer that has it is out of date.
+    host_grace: Duration = Duration::from_mins(5),
+        time Duration::ZERO, Duration::from_hours(24);
+    reached: "new connections to and from it match this name no more; it stays while others are open";
+    metric: "none";
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What is in force: policy, mode and limits as one immutable snapshot, swapped whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use weir_policy::decide::{Admission, AdmissionVerdict, Mode, Snapshot};
@@ -9,7 +8,7 @@ use weir_policy::decide::{Admission, AdmissionVerdict, Mode, Snapshot};
 use crate::limits::Limits;
 
 /// One snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct InForce {
     /// The compiled policies.
     pub(crate) policy: Arc<Snapshot>,
@@ -38,27 +37,28 @@ impl InForce {
 
 /// The snapshot in force, and the one way to change it.
 #[derive(Debug)]
-pub(crate) struct Live {
-    current: ArcSwap<InForce>,
-    generation: AtomicU64,
-}
+pub(crate) struct Live(ArcSwap<InForce>);
 
 impl Live {
     /// Begins with this snapshot.
     pub(crate) fn new(first: InForce) -> Self {
-        let generation = AtomicU64::new(first.generation);
-        Self { current: ArcSwap::from_pointee(first), generation }
+        Self(ArcSwap::from_pointee(first))
     }
 
     /// The snapshot in force.
     pub(crate) fn load(&self) -> Arc<InForce> {
-        self.current.load_full()
+        self.0.load_full()
     }
 
-    /// Puts in force what `change` makes of the present snapshot. `change` may run more than
-    /// once when two changes meet.
-    pub(crate) fn update(&self, change: impl Fn(&InForce) -> InForce) {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        self.current.rcu(|now| InForce { generation, ..change(now) });
+    /// Puts in force what `change` makes of the present snapshot, and answers its generation.
+    /// `change` may run more than once when two changes meet.
+    pub(crate) fn update(&self, change: impl Fn(&mut InForce)) -> u64 {
+        let before = self.0.rcu(|now| {
+            let mut next = InForce::clone(now);
+            change(&mut next);
+            next.generation = now.generation + 1;
+            next
+        });
+        before.generation + 1
     }
 }

@@ -1,10 +1,12 @@
 //! The live connections, so that a reload, a drain or a memory shortage can reach each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use atomic_waker::AtomicWaker;
+use weir_policy::op::{Endpoint, Side};
 
 /// What a connection is told from outside. Bits, so that several can be pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) enum Notice {
 pub(crate) struct Control {
     notices: AtomicU8,
     waker: AtomicWaker,
+    /// Whose connection it is: the side and the other end.
+    peer: Option<(Side, IpAddr)>,
 }
 
 impl Control {
@@ -63,10 +67,14 @@ struct Live {
 
 impl Registry {
     /// Enters a connection for as long as the entry lives.
-    pub(crate) fn enter(self: &Arc<Self>) -> Entry {
+    pub(crate) fn enter(self: &Arc<Self>, endpoint: &Endpoint) -> Entry {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         let mut live = self.lock();
-        let control = Arc::new(Control { notices: live.lasting.into(), ..Control::default() });
+        let control = Arc::new(Control {
+            notices: live.lasting.into(),
+            waker: AtomicWaker::new(),
+            peer: Some((endpoint.side, endpoint.peer)),
+        });
         live.controls.insert(key, control.clone());
         drop(live);
         Entry { registry: self.clone(), key, control }
@@ -84,6 +92,11 @@ impl Registry {
         for control in controls {
             control.tell(notice);
         }
+    }
+
+    /// The other ends of all live connections, by side.
+    pub(crate) fn peers(&self) -> HashSet<(Side, IpAddr)> {
+        self.lock().controls.values().filter_map(|control| control.peer).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
@@ -119,11 +132,13 @@ mod tests {
     #[test]
     fn who_enters_after_the_goodbye_is_told_too() {
         let registry = Arc::new(Registry::default());
-        let early = registry.enter();
+        let peer = "10.0.0.1".parse().unwrap();
+        let endpoint = Endpoint { side: Side::Outbound, peer, port: 6379 };
+        let early = registry.enter(&endpoint);
         registry.tell_all(Notice::Changed);
-        assert_eq!(registry.enter().control.take(), 0, "enters under what is in force");
+        assert_eq!(registry.enter(&endpoint).control.take(), 0, "enters under what is in force");
         registry.tell_all(Notice::Goodbye);
         assert_eq!(early.control.take(), Notice::Changed as u8 | Notice::Goodbye as u8);
-        assert_eq!(registry.enter().control.take(), Notice::Goodbye as u8);
+        assert_eq!(registry.enter(&endpoint).control.take(), Notice::Goodbye as u8);
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 use weir_parsers::redis::Table;
+use weir_policy::Snapshot;
 
 use crate::accept;
 use crate::admin::http::serve_admin;
@@ -26,9 +27,10 @@ use crate::inspect::InspectorFactory;
 use crate::live::{InForce, Live};
 use crate::net;
 use crate::policies;
-use crate::registry::{Notice, Registry};
+use crate::registry::Registry;
 use crate::reload::Changes;
 use crate::report::{Metrics, Reporter};
+use crate::resolve::{self, Names};
 use crate::shared::Shared;
 use crate::worker::Workers;
 
@@ -128,6 +130,8 @@ impl Sidecar {
         let admin = settings.admin.map(|at| listen(at, "--admin")).transpose()?;
         let socket =
             settings.socket.as_deref().map(Socket::bind).transpose().map_err(Error::Socket)?;
+        let names = Names::new(&settings.resolv_conf);
+        names.add(&policy);
         let live = Live::new(InForce {
             policy,
             default_mode: settings.mode,
@@ -137,6 +141,7 @@ impl Sidecar {
         });
         let shared = Arc::new(Shared {
             live,
+            names,
             budget: Arc::new(Budget::default()),
             registry: Arc::new(Registry::default()),
             reporter,
@@ -163,10 +168,6 @@ impl Sidecar {
         self.look_at_budget();
         let workers =
             Arc::new(Workers::start(self.settings.workers, self.shared.reporter.clone())?);
-        let mut tasks = JoinSet::new();
-        for (listener, upstream) in self.listeners.drain(..) {
-            tasks.spawn(accept::accept(listener, upstream, self.shared.clone(), workers.clone()));
-        }
         let (end, ended) = watch::channel(false);
         let mut doors = JoinSet::new();
         if let Some(admin) = self.admin.take() {
@@ -174,6 +175,14 @@ impl Sidecar {
         }
         if let Some(socket) = self.socket.take() {
             doors.spawn(serve_socket(socket, self.control.clone(), until(ended)));
+        }
+        let mut background = JoinSet::new();
+        background.spawn(resolve::resolve(self.shared.clone()));
+        // Who connects meanwhile waits: nobody is refused for a name that is about to be known.
+        self.shared.names.settle().await;
+        let mut tasks = JoinSet::new();
+        for (listener, upstream) in self.listeners.drain(..) {
+            tasks.spawn(accept::accept(listener, upstream, self.shared.clone(), workers.clone()));
         }
         self.control.set_ready(true);
         info!(
@@ -217,10 +226,10 @@ impl Sidecar {
                     self.control.expire();
                 }
                 _ = expiry.tick() => self.expire_entries(),
-                _ = self.changes.next() => self.reload(),
+                _ = self.changes.next() => self.reload().await,
                 _ = self.signals.hangup.recv() => {
                     self.shared.reporter.reopen();
-                    self.reload();
+                    self.reload().await;
                 }
                 _ = self.signals.terminate.recv() => return Ask::Orderly,
                 _ = self.signals.interrupt.recv() => return Ask::Soon,
@@ -240,22 +249,23 @@ impl Sidecar {
         match policies::as_of_today(&now.policy, now.default_mode) {
             Ok(None) => {}
             Ok(Some(policy)) => {
-                self.shared.live.update(|now| InForce {
-                    policy: policy.clone(),
-                    default_mode: now.default_mode,
-                    override_mode: now.override_mode,
-                    limits: now.limits.clone(),
-                    generation: 0,
-                });
-                self.shared.registry.tell_all(Notice::Changed);
+                self.shared.change(|next| next.policy = policy.clone());
                 info!("entries of the policy have expired");
             }
             Err(error) => error!(%error, "entries of the policy cannot expire"),
         }
     }
 
+    /// The policy with what its names resolve to, so that a new name refuses nobody when it comes
+    /// into force.
+    async fn resolved(&self, policy: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.shared.names.add(&policy);
+        self.shared.names.settle().await;
+        Arc::new(policy.with_addresses(&self.shared.names.addresses()))
+    }
+
     /// Reads settings and policies again. What cannot be read leaves everything as it was.
-    fn reload(&mut self) {
+    async fn reload(&mut self) {
         self.changes.note();
         let loaded = self.settings.reload().map_err(|error| error.to_string()).and_then(|new| {
             let policy =
@@ -264,6 +274,7 @@ impl Sidecar {
         });
         match loaded {
             Ok((new, policy)) => {
+                let policy = self.resolved(policy).await;
                 let restart = self.settings.needs_restart(&new);
                 if !restart.is_empty() {
                     warn!(settings = ?restart, "changed settings that only a restart applies");
@@ -271,15 +282,13 @@ impl Sidecar {
                 self.settings.apply(&new);
                 self.changes.rewatch(self.settings.watched());
                 self.look_at_budget();
-                self.shared.live.update(|now| InForce {
-                    policy: policy.clone(),
-                    default_mode: new.mode,
-                    override_mode: now.override_mode,
-                    limits: new.limits.clone(),
-                    generation: 0,
+                self.shared.change(|next| {
+                    next.policy = policy.clone();
+                    next.default_mode = new.mode;
+                    next.limits = new.limits.clone();
                 });
+                self.shared.names.retain(&policy);
                 self.control.reloaded(&self.settings);
-                self.shared.registry.tell_all(Notice::Changed);
                 self.shared.metrics().policy_reloaded(true, self.shared.live.load().generation);
                 info!(generation = self.shared.live.load().generation, "reloaded");
             }

@@ -8,15 +8,18 @@ use weir_parsers::redis::Table;
 
 use crate::budget::Budget;
 use crate::inspect::InspectorFactory;
-use crate::live::Live;
-use crate::registry::Registry;
+use crate::live::{InForce, Live};
+use crate::registry::{Notice, Registry};
 use crate::report::{Metrics, Reporter};
+use crate::resolve::Names;
 use crate::session::Options;
 
 /// See the module's words.
 pub(crate) struct Shared {
     /// Policy, mode and limits in force.
     pub(crate) live: Live,
+    /// The names in the policies and their addresses.
+    pub(crate) names: Names,
     /// What the process may use.
     pub(crate) budget: Arc<Budget>,
     /// The live connections.
@@ -36,6 +39,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Puts in force what `change` makes of the present snapshot, and tells every live
+    /// connection: the one way to change what is in force. `change` may run more than once.
+    pub(crate) fn change(&self, change: impl Fn(&mut InForce)) {
+        let generation = self.live.update(change);
+        self.metrics().policy_generation(generation);
+        self.registry.tell_all(Notice::Changed);
+    }
+
     /// Counters and gauges.
     pub(crate) fn metrics(&self) -> &Metrics {
         self.reporter.metrics()

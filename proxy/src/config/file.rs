@@ -49,6 +49,7 @@ fn relative_to(options: Options, base: &Path) -> Options {
         policy: options.policy.into_iter().map(join).collect(),
         socket: options.socket.map(join),
         redis_commands: options.redis_commands.map(join),
+        resolv_conf: options.resolv_conf.map(join),
         traffic_log: options.traffic_log.map(|log| match log.0 {
             Some(Target::File(path)) => TrafficLog(Some(Target::File(join(path)))),
             other => TrafficLog(other),
@@ -74,7 +75,8 @@ mod tests {
             "forward: [127.0.0.1:1=127.0.0.1:2]\npolicy: [a.yaml]\nmode: enforce\nadmin: off\n\
              socket: s\ntraffic-log: '-'\nlog-allowed: sample:5\nlog-detail: full\n\
              limits: {head-bytes: 1024, linger: 3s}\ngrace: 5s\nworkers: 2\nmemory: 64MiB\n\
-             max-connections: 10\nredis-commands: c.json\nredis-inline: true\nlog: debug\n",
+             max-connections: 10\nredis-commands: c.json\nredis-inline: true\nlog: debug\n\
+             resolv-conf: r\n",
         )
         .unwrap();
         assert_eq!(options.forward.len(), 1);
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(options.log_allowed, Some(LogAllowed::Sample(5)));
         assert_eq!(options.limits.len(), 2);
         assert_eq!(options.redis_inline, Some(true));
+        assert_eq!(options.resolv_conf, Some("r".into()));
     }
 
     #[test]

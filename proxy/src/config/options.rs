@@ -33,6 +33,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub policy: Vec<PathBuf>,
 
+    /// How names in policies are resolved, in place of /etc/resolv.conf
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
+    pub resolv_conf: Option<PathBuf>,
+
     /// What to do where neither the policy nor `weir mode` says [default: learn]
     #[arg(long, value_name = "MODE", help_heading = "Policy")]
     pub mode: Option<Mode>,
@@ -105,6 +109,7 @@ impl Options {
             max_connections: self.max_connections.or(that.max_connections),
             redis_commands: self.redis_commands.or(that.redis_commands),
             redis_inline: self.redis_inline.or(that.redis_inline),
+            resolv_conf: self.resolv_conf.or(that.resolv_conf),
             log: self.log.or(that.log),
         }
     }

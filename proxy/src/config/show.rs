@@ -25,6 +25,7 @@ impl Settings {
             "redis-inline": self.redis_inline,
             "policy": self.policies.iter().map(text).collect::<Vec<_>>(),
             "mode": self.mode.to_string(),
+            "resolv-conf": text(&self.resolv_conf),
             "traffic-log": match &self.traffic_log {
                 None => "off".to_owned(),
                 Some(Target::Stdout) => "-".to_owned(),

@@ -67,9 +67,9 @@ families! {
     POLICY_RELOADS = Counter "weir_policy_reloads_total" ["result"]
         "How often the policy was read again, by result";
     POLICY_GENERATION = Gauge "weir_policy_generation" []
-        "Counts the policies that came into force; the one read at start is 1";
+        "Counts what came into force: policies, modes, addresses of names; what was read at start is 1";
     RESOLVE_FAILURES = Counter "weir_resolve_failures_total" []
-        "Names in the policy that did not resolve; the last addresses stand";
+        "Lookups of names in the policy that failed; the last addresses stand";
     ACCEPT_PAUSES = Counter "weir_accept_pauses_total" ["cause"]
         "How often accepting paused, by what was short";
     MEMORY_USED = Gauge "weir_memory_used_bytes" []

@@ -217,7 +217,7 @@ impl Metrics {
         self.policy_generation(generation);
     }
 
-    /// The generation of the policy in force; the one read at start is 1.
+    /// The generation of what is in force; what was read at start is 1.
     pub fn policy_generation(&self, generation: u64) {
         set(&self.gauge(&families::POLICY_GENERATION, &[]), generation);
     }

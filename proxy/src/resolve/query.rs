@@ -1,0 +1,181 @@
+//! One question to the servers, by UDP and where that does not do by TCP (RFC 1035, RFC 7766).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use domain::base::iana::{Class, Rcode};
+use domain::base::{Message, MessageBuilder, Name, Rtype};
+use domain::rdata::{A, Aaaa, Cname, Soa};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::system::System;
+
+/// What a server may send in a datagram (RFC 9715 §3.1: what no path fragments).
+const DATAGRAM: u16 = 1232;
+/// For how long "no such thing" holds where the answer does not say.
+const NEGATIVE_TTL: Duration = Duration::from_secs(30);
+
+/// What the servers say of one name and one family of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The addresses, none where the name or its addresses do not exist.
+    pub(super) addresses: Vec<IpAddr>,
+    /// How long that holds, by the answer.
+    pub(super) ttl: Duration,
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Asks one server after the other until one answers, all of them as often as the system says.
+/// An answer is addresses, or that there are none (NODATA, NXDOMAIN); SERVFAIL and its like are
+/// none, the next server is asked.
+///
+/// # Errors
+/// What the last server said, or why it said nothing.
+pub(super) async fn ask(system: &System, name: &str, family: Family) -> Result<Found, String> {
+    let servers = system.servers.as_ref().map_err(Clone::clone)?;
+    let mut why = String::new();
+    for _ in 0..system.attempts {
+        for server in servers {
+            let asked = timeout(system.timeout, ask_one(*server, system, name, family)).await;
+            match asked {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(error)) => why = format!("{server}: {error}"),
+                Err(_) => why = format!("{server}: no answer within {:?}", system.timeout),
+            }
+        }
+    }
+    Err(why)
+}
+
+async fn ask_one(
+    server: SocketAddr,
+    system: &System,
+    name: &str,
+    family: Family,
+) -> io::Result<Found> {
+    let question = question(name, family).ok_or_else(|| broken("not a name"))?;
+    if !system.tcp {
+        let deadline = Instant::now() + system.timeout;
+        let answer = by_udp(server, &question, deadline).await?;
+        if !answer.header().tc() {
+            return read(&answer, family);
+        }
+    }
+    read(&by_tcp(server, &question).await?, family)
+}
+
+/// The message that asks. None where the name cannot be one.
+fn question(name: &str, family: Family) -> Option<Message<Vec<u8>>> {
+    let name: Name<Vec<u8>> = name.parse().ok()?;
+    let mut id = [0; 2];
+    getrandom::fill(&mut id).ok()?;
+    let mut message = MessageBuilder::new_vec();
+    message.header_mut().set_id(u16::from_be_bytes(id));
+    message.header_mut().set_rd(true);
+    let mut message = message.question();
+    let kind = match family {
+        Family::V4 => Rtype::A,
+        Family::V6 => Rtype::AAAA,
+    };
+    message.push((name, kind, Class::IN)).ok()?;
+    let mut message = message.additional();
+    message
+        .opt(|opt| {
+            opt.set_udp_payload_size(DATAGRAM);
+            Ok(())
+        })
+        .ok()?;
+    Some(message.into_message())
+}
+
+/// Sends the question and waits for its answer; what is no answer to it is passed over. The
+/// system picks the port that it is sent from, at random.
+async fn by_udp(
+    server: SocketAddr,
+    question: &Message<Vec<u8>>,
+    deadline: Instant,
+) -> io::Result<Message<Vec<u8>>> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    // Connected: the kernel drops what others send, and says where nobody listens.
+    socket.connect(server).await?;
+    socket.send(question.as_slice()).await?;
+    let mut buffer = vec![0; DATAGRAM.into()];
+    loop {
+        let n = timeout_at(deadline, socket.recv(&mut buffer)).await??;
+        if let Ok(answer) = Message::from_octets(buffer[..n].to_vec())
+            && answer.is_answer(question)
+        {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn by_tcp(server: SocketAddr, question: &Message<Vec<u8>>) -> io::Result<Message<Vec<u8>>> {
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(question.as_slice().len()).map_err(io::Error::other)?;
+    let framed = [&length.to_be_bytes(), question.as_slice()].concat();
+    stream.write_all(&framed).await?;
+    let mut answer = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut answer).await?;
+    let answer = Message::from_octets(answer).map_err(|_| broken("a broken answer"))?;
+    if answer.is_answer(question) { Ok(answer) } else { Err(broken("an answer to something else")) }
+}
+
+/// Reads an answer: the addresses at the end of the chain of CNAMEs that begins with the name.
+fn read(answer: &Message<Vec<u8>>, family: Family) -> io::Result<Found> {
+    match answer.header().rcode() {
+        Rcode::NOERROR | Rcode::NXDOMAIN => {}
+        other => return Err(broken(&format!("the server says {other}"))),
+    }
+    records(answer, family).ok_or_else(|| broken("a broken answer"))
+}
+
+fn records(answer: &Message<Vec<u8>>, family: Family) -> Option<Found> {
+    let name = answer.canonical_name()?;
+    let section = answer.answer().ok()?;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let mut ttl: Option<Duration> = None;
+    let mut least = |of: Duration| ttl = Some(ttl.map_or(of, |ttl| ttl.min(of)));
+    for link in section.limit_to_in::<Cname<_>>() {
+        least(link.ok()?.ttl().into_duration());
+    }
+    match family {
+        Family::V4 => {
+            for record in section.limit_to_in::<A>().flatten().filter(|r| *r.owner() == name) {
+                least(record.ttl().into_duration());
+                addresses.push(record.data().addr().into());
+            }
+        }
+        Family::V6 => {
+            for record in section.limit_to_in::<Aaaa>().flatten().filter(|r| *r.owner() == name) {
+                least(record.ttl().into_duration());
+                addresses.push(IpAddr::from(record.data().addr()).to_canonical());
+            }
+        }
+    }
+    if addresses.is_empty() {
+        // RFC 2308 §5.
+        let soa = answer.authority().ok()?.limit_to_in::<Soa<_>>().flatten().next();
+        ttl = soa.map(|soa| soa.ttl().min(soa.data().minimum()).into_duration());
+    }
+    Some(Found { addresses, ttl: ttl.unwrap_or(NEGATIVE_TTL) })
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
