@@ -16,6 +16,7 @@ mod live;
 mod net;
 pub mod policies;
 pub mod program_log;
+pub mod redirect;
 mod registry;
 mod relay;
 pub mod reload;

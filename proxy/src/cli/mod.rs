@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod completion;
 mod demo;
 mod failure;
+mod init;
 mod limits;
 mod mode;
 mod policy;
@@ -53,6 +54,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Args>),
+    Init(Box<init::Args>),
     Policy(policy::Args),
     Mode(mode::Args),
     Demo(demo::Args),
@@ -65,6 +67,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(*args),
+            Command::Init(args) => init::run(&args),
             Command::Policy(args) => policy::run(&args),
             Command::Mode(args) => mode::run(&args),
             Command::Demo(args) => return demo::run(args),
