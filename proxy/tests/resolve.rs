@@ -138,10 +138,10 @@ fn a_failure_keeps_the_last_answer_and_no_such_name_does_not() {
     assert!(admitted(&weir, "127.0.0.1"));
     let host = &hosts(&dns)[0];
     assert!(host["error"].as_str().unwrap().contains("SERVFAIL"), "{host}");
-    assert!(weir.stderr().contains("was not resolved"), "{}", weir.stderr());
+    weir.until("logged", || weir.stderr().contains("was not resolved"));
     dns.set("shop.test", Says::NoName(0));
     weir.until("gone", || !admitted(&weir, "127.0.0.1"));
-    assert!(weir.stderr().contains("has no address"), "{}", weir.stderr());
+    weir.until("logged", || weir.stderr().contains("has no address"));
     dns.addresses("shop.test", &["127.0.0.1"], 300);
     weir.until("back", || admitted(&weir, "127.0.0.1"));
 }
@@ -160,7 +160,7 @@ fn a_silent_server_does_not_hold_up_the_start() {
     assert_eq!((&host["age_seconds"], &host["error"]), (&Value::Null, &Value::Null), "under way");
     assert!(admitted(&weir, "127.0.0.9"), "what needs no name");
     assert!(!admitted(&weir, "127.0.0.1"));
-    assert!(weir.stderr().contains("not resolved yet"), "{}", weir.stderr());
+    weir.until("logged", || weir.stderr().contains("not resolved yet"));
     dns.addresses("shop.test", &["127.0.0.1"], 300);
     weir.until("resolved", || admitted(&weir, "127.0.0.1"));
 }
@@ -211,6 +211,15 @@ fn long_answers_come_by_tcp_and_are_bounded() {
     assert_eq!(asked.iter().filter(|asked| asked.kind == "A" && asked.tcp).count(), 1, "{asked:?}");
     assert_eq!(hosts(&dns)[0]["addresses"].as_array().unwrap().len(), 256);
     assert_eq!(weir.metric("weir_limit_reached_total limit=\"host_addresses\""), 1.0);
+}
+
+#[test]
+fn a_server_that_does_not_know_edns_is_asked_without() {
+    let (dns, upstream) = (Dns::start(), server());
+    dns.set("shop.test", Says::Old(vec!["127.0.0.1".parse().unwrap()]));
+    let weir = start(&dns, upstream, "{host: shop.test}", &[]);
+    assert!(admitted(&weir, "127.0.0.1"));
+    assert_eq!(dns.asked("shop.test").len(), 4);
 }
 
 #[test]

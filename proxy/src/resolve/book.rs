@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) failures: u32,
     /// Why the last one failed.
     pub(super) error: Option<String>,
+    /// The last answer had more addresses than there may be.
+    is_over: bool,
 }
 
 /// What bounds a name's addresses.
@@ -62,6 +64,8 @@ pub(super) struct Noted {
     pub(super) emptied: bool,
     /// Addresses beyond the bound.
     pub(super) over: usize,
+    /// There were none before.
+    pub(super) newly_over: bool,
 }
 
 impl Book {
@@ -147,6 +151,8 @@ impl Book {
             }
         }
         noted.over = entry.bound(bounds.most, open);
+        noted.newly_over = noted.over > 0 && !entry.is_over;
+        entry.is_over = noted.over > 0;
         entry.schedule(now, any.then_some(ttl), noted.failed.clone());
         noted.turned = failed_before != entry.error.is_some();
         noted.emptied = had && entry.addresses.is_empty() && noted.failed.is_none();
@@ -179,6 +185,7 @@ impl Entry {
             answered: None,
             failures: 0,
             error: None,
+            is_over: false,
         }
     }
 
@@ -358,9 +365,11 @@ mod tests {
         desk.open = vec![ip("10.0.0.9")];
         desk.note(0, ok(&["10.0.0.9", "10.0.0.8"], 30));
         let many = ["10.0.1.5", "10.0.1.4", "10.0.1.3", "10.0.1.2", "10.0.1.1"];
-        assert_eq!(desk.note(30, ok(&many, 30)).over, 3);
+        let noted = desk.note(30, ok(&many, 30));
+        assert_eq!((noted.over, noted.newly_over), (3, true));
         assert_eq!(desk.addresses(), ["10.0.0.9", "10.0.1.1", "10.0.1.2", "10.0.1.3"]);
-        assert_eq!(desk.note(60, ok(&many[1..], 30)).over, 1);
+        let noted = desk.note(60, ok(&many[1..], 30));
+        assert_eq!((noted.over, noted.newly_over), (1, false), "logged once");
         assert_eq!(desk.addresses(), ["10.0.0.9", "10.0.1.1", "10.0.1.2", "10.0.1.3"]);
     }
 

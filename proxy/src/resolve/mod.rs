@@ -187,6 +187,8 @@ impl Shared {
         }
         if noted.over > 0 {
             self.metrics().limit_reached("host_addresses");
+        }
+        if noted.newly_over {
             warn!(
                 name,
                 over = noted.over,

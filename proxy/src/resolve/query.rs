@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use domain::base::iana::{Class, Rcode};
+use domain::base::message_builder::OptBuilder;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::{A, Aaaa, Cname, Soa};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::system::System;
 
@@ -64,19 +65,34 @@ async fn ask_one(
     name: &str,
     family: Family,
 ) -> io::Result<Found> {
-    let question = question(name, family).ok_or_else(|| broken("not a name"))?;
-    if !system.tcp {
-        let deadline = Instant::now() + system.timeout;
-        let answer = by_udp(server, &question, deadline).await?;
-        if !answer.header().tc() {
+    let mut edns = true;
+    loop {
+        let question = question(name, family, edns).ok_or_else(|| broken("not a name"))?;
+        let answer = exchange(server, system.tcp, &question).await?;
+        // A server that does not know EDNS says so (RFC 6891 §7) and is asked without.
+        if !edns || !matches!(answer.header().rcode(), Rcode::FORMERR | Rcode::NOTIMP) {
             return read(&answer, family);
         }
+        edns = false;
     }
-    read(&by_tcp(server, &question).await?, family)
+}
+
+async fn exchange(
+    server: SocketAddr,
+    tcp: bool,
+    question: &Message<Vec<u8>>,
+) -> io::Result<Message<Vec<u8>>> {
+    if !tcp {
+        let answer = by_udp(server, question).await?;
+        if !answer.header().tc() {
+            return Ok(answer);
+        }
+    }
+    by_tcp(server, question).await
 }
 
 /// The message that asks. None where the name cannot be one.
-fn question(name: &str, family: Family) -> Option<Message<Vec<u8>>> {
+fn question(name: &str, family: Family, edns: bool) -> Option<Message<Vec<u8>>> {
     let name: Name<Vec<u8>> = name.parse().ok()?;
     let mut id = [0; 2];
     getrandom::fill(&mut id).ok()?;
@@ -90,22 +106,19 @@ fn question(name: &str, family: Family) -> Option<Message<Vec<u8>>> {
     };
     message.push((name, kind, Class::IN)).ok()?;
     let mut message = message.additional();
-    message
-        .opt(|opt| {
+    if edns {
+        let size = |opt: &mut OptBuilder<'_, _>| {
             opt.set_udp_payload_size(DATAGRAM);
             Ok(())
-        })
-        .ok()?;
+        };
+        message.opt(size).ok()?;
+    }
     Some(message.into_message())
 }
 
 /// Sends the question and waits for its answer; what is no answer to it is passed over. The
 /// system picks the port that it is sent from, at random.
-async fn by_udp(
-    server: SocketAddr,
-    question: &Message<Vec<u8>>,
-    deadline: Instant,
-) -> io::Result<Message<Vec<u8>>> {
+async fn by_udp(server: SocketAddr, question: &Message<Vec<u8>>) -> io::Result<Message<Vec<u8>>> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -116,7 +129,7 @@ async fn by_udp(
     socket.send(question.as_slice()).await?;
     let mut buffer = vec![0; DATAGRAM.into()];
     loop {
-        let n = timeout_at(deadline, socket.recv(&mut buffer)).await??;
+        let n = socket.recv(&mut buffer).await?;
         if let Ok(answer) = Message::from_octets(buffer[..n].to_vec())
             && answer.is_answer(question)
         {

@@ -25,6 +25,8 @@ pub enum Says {
     Fails,
     /// Nothing.
     Silent,
+    /// These addresses, and an error to whom uses EDNS.
+    Old(Vec<IpAddr>),
     /// These addresses, behind forged answers that say others.
     Forged(Vec<IpAddr>),
 }
@@ -163,7 +165,10 @@ fn answer(question: &Message<Vec<u8>>, zone: &Mutex<Zone>, tcp: bool) -> Option<
                     .collect();
                 return Some(build(question, Rcode::NOERROR, false, &records, Some(ttl)));
             }
-            Says::Forged(list) => {
+            Says::Old(_) if question.opt().is_some() => {
+                return Some(build(question, Rcode::FORMERR, false, &[], None));
+            }
+            Says::Forged(list) | Says::Old(list) => {
                 let list = of_kind(list, kind).into_iter();
                 let records: Vec<_> =
                     list.map(|at| (name.clone(), Data::Address(at), 300)).collect();
