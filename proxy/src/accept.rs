@@ -7,32 +7,34 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{info, warn};
+use weir_policy::op::Side;
 
 use crate::budget::Pressure;
 use crate::conn;
+use crate::intercept::Door;
 use crate::shared::Shared;
 use crate::worker::Workers;
 
 /// How often a paused listener looks again, beside being told of each connection that ends.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections for `upstream` until the task is dropped.
+/// Accepts connections at `door` until the task is dropped.
 pub(crate) async fn accept(
     listener: TcpListener,
-    upstream: SocketAddr,
+    door: Door,
     shared: Arc<Shared>,
     workers: Arc<Workers>,
 ) {
     let mut paused = None;
     loop {
-        if let Some(pressure) = shared.budget.pressure() {
+        if let Some(pressure) = pressure(&shared, door) {
             pause(&mut paused, pressure, &shared).await;
             continue;
         }
         match listener.accept().await {
             Ok((stream, client)) => {
                 resume(&mut paused, &shared);
-                start(stream, client, upstream, &shared, &workers);
+                start(stream, client, door, &shared, &workers);
             }
             Err(error) => match cause(&error) {
                 Some(pressure) => pause(&mut paused, pressure, &shared).await,
@@ -46,11 +48,18 @@ pub(crate) async fn accept(
     }
 }
 
+/// What stands against accepting one more. Nothing does where connections come back for ever: to
+/// refuse the last of them ends those before it, which alone makes room again.
+fn pressure(shared: &Shared, door: Door) -> Option<Pressure> {
+    let ends_loops = door == Door::Redirect(Side::Outbound) && shared.intercept.is_looping();
+    shared.budget.pressure().filter(|_| !ends_loops)
+}
+
 /// Hands an accepted socket to a worker.
 fn start(
     stream: TcpStream,
     client: SocketAddr,
-    upstream: SocketAddr,
+    door: Door,
     shared: &Arc<Shared>,
     workers: &Workers,
 ) {
@@ -63,7 +72,7 @@ fn start(
     workers.spawn(|place| async move {
         let _place = place;
         if let Ok(stream) = TcpStream::from_std(stream) {
-            conn::serve(stream, client, upstream, shared, guard).await;
+            conn::serve(stream, (client, door), shared, guard).await;
         }
     });
 }

@@ -1,7 +1,8 @@
 //! The settings of one running sidecar: flags over the configuration file over defaults.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,27 +20,29 @@ pub mod units;
 pub mod values;
 
 pub use options::Options;
-pub use values::{Forward, LogAllowed, LogDetail, Target};
 
-/// Where the admin endpoint listens unless told otherwise.
-const ADMIN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), defaults::ADMIN_PORT);
+pub use values::{Admin, Forward, LogAllowed, LogDetail, Target};
+
+/// Where the admin endpoint of forwards listens unless told otherwise.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), defaults::ADMIN_PORT);
 /// More threads than this gain a sidecar nothing.
 const WORKERS: usize = 4;
 
 /// What a sidecar runs by, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The forwards, at least one, none of them listening where another does.
-    pub forwards: Vec<Forward>,
+    /// How connections reach the sidecar.
+    pub intake: Intake,
     /// The policy files.
     pub policies: Vec<PathBuf>,
     /// The mode where neither the policy nor a live override says.
     pub mode: Mode,
-    /// Where `/metrics`, `/ready` and `/live` are served.
-    pub admin: Option<SocketAddr>,
+    /// Where `/metrics`, `/ready`, `/live` and `/probe` are served.
+    pub admin: Admin,
+    /// The application's ports that `/probe` may dial.
+    pub probe_ports: Vec<u16>,
     /// The Unix socket for mode and configuration.
-    pub socket: Option<PathBuf>,
+    pub socket: Option<ControlSocket>,
     /// Where the traffic log goes.
     pub traffic_log: Option<Target>,
     /// Which allowed transactions it has.
@@ -67,6 +70,33 @@ pub struct Settings {
     pub log: Filter,
     /// Where all this was said.
     pub source: Source,
+}
+
+/// How connections reach the sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// By plain forwards, at least one, none of them listening where another does.
+    Forwards(Vec<Forward>),
+    /// By the redirect of `weir init`.
+    Redirect(RedirectPorts),
+}
+
+/// The ports that `weir init` redirects connections to. They differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedirectPorts {
+    /// For connections towards the pod.
+    pub inbound: u16,
+    /// For connections from the pod.
+    pub outbound: u16,
+}
+
+/// Where the Unix socket is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSocket {
+    /// The path.
+    pub path: PathBuf,
+    /// Somebody named it: it must be there, or the sidecar does not start.
+    pub asked: bool,
 }
 
 /// Where settings are said: the flags, and the configuration file if there is one.
@@ -103,10 +133,7 @@ pub enum Error {
         /// The text of that line.
         source_line: String,
     },
-    /// There is nothing to forward.
-    #[error("no --forward: taking a pod's traffic transparently is not in this build")]
-    NoForward,
-    /// Two listeners at one address, or a forward to its own listener.
+    /// Two listeners at one place, a forward to its own listener, or forwards beside the redirect.
     #[error("{0}")]
     Conflict(String),
     /// A setting's value is outside what it can be.
@@ -135,11 +162,15 @@ impl Settings {
     fn new(options: Options, source: Source) -> Result<Self, Error> {
         let settings = Self {
             limits: limits(&options)?,
-            forwards: options.forward,
+            admin: admin(&options),
+            socket: socket(&options),
+            intake: intake(options.forward, options.inbound_port, options.outbound_port)?,
             policies: options.policy,
             mode: options.mode.map_or(Mode::default(), Mode::from),
-            admin: options.admin.map_or(Some(ADMIN), |admin| admin.0),
-            socket: options.socket,
+            probe_ports: options
+                .probe_ports
+                .map(|ports| ports.0.into_iter().map(NonZeroU16::get).collect())
+                .unwrap_or_default(),
             traffic_log: options.traffic_log.map_or(Some(Target::Stdout), |log| log.0),
             log_allowed: options.log_allowed.unwrap_or_default(),
             log_detail: options.log_detail.unwrap_or_default(),
@@ -185,8 +216,12 @@ impl Settings {
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut names = Vec::new();
         let mut changed = |name, differs: bool| names.extend(differs.then_some(name));
-        changed("forward", self.forwards != new.forwards);
+        changed("forward", self.intake.forwards() != new.intake.forwards());
+        let ports = (self.intake.redirect(), new.intake.redirect());
+        changed("inbound-port", ports.0.map(|p| p.inbound) != ports.1.map(|p| p.inbound));
+        changed("outbound-port", ports.0.map(|p| p.outbound) != ports.1.map(|p| p.outbound));
         changed("admin", self.admin != new.admin);
+        changed("probe-ports", self.probe_ports != new.probe_ports);
         changed("socket", self.socket != new.socket);
         changed("traffic-log", self.traffic_log != new.traffic_log);
         changed("log-allowed", self.log_allowed != new.log_allowed);
@@ -205,23 +240,11 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.forwards.is_empty() {
-            return Err(Error::NoForward);
+        match &self.intake {
+            Intake::Forwards(forwards) => check_forwards(forwards, self.admin),
+            Intake::Redirect(ports) => check_ports(*ports, self.admin, &self.probe_ports),
         }
-        let mut taken = HashSet::new();
-        for Forward { listen, upstream } in &self.forwards {
-            if listen == upstream {
-                return Err(Error::Conflict(format!(
-                    "the forward {listen}={upstream} leads to itself"
-                )));
-            }
-            if listen.port() != 0 && !taken.insert(*listen) {
-                return Err(Error::Conflict(format!("two forwards listen at {listen}")));
-            }
-        }
-        if let Some(admin) = self.admin.filter(|admin| taken.contains(admin)) {
-            return Err(Error::Conflict(format!("a forward and --admin both listen at {admin}")));
-        }
+        .map_err(Error::Conflict)?;
         let value = |name, message: &str| Err(Error::Value { name, message: message.to_owned() });
         if !(1..=64).contains(&self.workers) {
             return value("workers", "must be from 1 to 64");
@@ -237,6 +260,106 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+impl Intake {
+    /// The forwards; none where connections come by the redirect.
+    pub fn forwards(&self) -> &[Forward] {
+        match self {
+            Self::Forwards(forwards) => forwards,
+            Self::Redirect(_) => &[],
+        }
+    }
+
+    /// The redirect's ports; none where there are forwards.
+    pub fn redirect(&self) -> Option<RedirectPorts> {
+        match self {
+            Self::Forwards(_) => None,
+            Self::Redirect(ports) => Some(*ports),
+        }
+    }
+}
+
+fn intake(
+    forwards: Vec<Forward>,
+    inbound: Option<NonZeroU16>,
+    outbound: Option<NonZeroU16>,
+) -> Result<Intake, Error> {
+    if forwards.is_empty() {
+        return Ok(Intake::Redirect(RedirectPorts {
+            inbound: inbound.map_or(defaults::INBOUND_PORT, NonZeroU16::get),
+            outbound: outbound.map_or(defaults::OUTBOUND_PORT, NonZeroU16::get),
+        }));
+    }
+    let beside = inbound.and(Some("inbound-port")).or(outbound.and(Some("outbound-port")));
+    match beside {
+        None => Ok(Intake::Forwards(forwards)),
+        Some(name) => Err(Error::Conflict(format!(
+            "`{name}` is for what `weir init` redirects, which a sidecar with forwards does not take"
+        ))),
+    }
+}
+
+/// A pod may have addresses of one family alone, and whoever probes it must reach it.
+fn admin(options: &Options) -> Admin {
+    let default = match options.forward.is_empty() {
+        true => Admin::Port(defaults::ADMIN_PORT),
+        false => Admin::At(ADMIN),
+    };
+    options.admin.unwrap_or(default)
+}
+
+fn socket(options: &Options) -> Option<ControlSocket> {
+    match &options.socket {
+        Some(said) => said.0.clone().map(|path| ControlSocket { path, asked: true }),
+        None if options.forward.is_empty() => {
+            Some(ControlSocket { path: defaults::SOCKET.into(), asked: false })
+        }
+        None => None,
+    }
+}
+
+fn check_forwards(forwards: &[Forward], admin: Admin) -> Result<(), String> {
+    let mut taken = HashSet::new();
+    for Forward { listen, upstream } in forwards {
+        if listen == upstream {
+            return Err(format!("the forward {listen}={upstream} leads to itself"));
+        }
+        if listen.port() != 0 && !taken.insert(*listen) {
+            return Err(format!("two forwards listen at {listen}"));
+        }
+    }
+    let clash = taken.iter().find(|listen| match admin {
+        Admin::Off => false,
+        Admin::At(at) => at == **listen,
+        Admin::Port(port) => port == listen.port(),
+    });
+    clash.map_or(Ok(()), |at| Err(format!("a forward and --admin both listen at {at}")))
+}
+
+fn check_ports(ports: RedirectPorts, admin: Admin, probed: &[u16]) -> Result<(), String> {
+    let admin = match admin {
+        Admin::Off => None,
+        Admin::At(at) => Some(at.port()),
+        Admin::Port(port) => Some(port),
+    };
+    let own = [
+        ("--inbound-port", Some(ports.inbound)),
+        ("--outbound-port", Some(ports.outbound)),
+        ("--admin", admin),
+    ];
+    for (i, (name, port)) in own.iter().enumerate() {
+        let Some(port) = port else { continue };
+        if let Some((other, _)) = own[..i].iter().find(|(_, other)| *other == Some(*port)) {
+            return Err(format!("{other} and {name} are both {port}"));
+        }
+        if probed.contains(port) {
+            return Err(format!(
+                "--probe-ports has {port}, which is {name}: name the application's"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn limits(options: &Options) -> Result<Limits, Error> {

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 use weir_policy::decide::{Admission, AdmissionVerdict, Violation};
-use weir_policy::op::{Endpoint, Operation, Protocol, Side};
+use weir_policy::op::{Endpoint, Operation, Protocol};
 
 use crate::budget::{Budget, ConnectionGuard};
+use crate::dial;
 use crate::inspect::Inspector;
+use crate::intercept::{Arrival, Door, Way};
 use crate::limits::Limits;
 use crate::live::InForce;
 use crate::net;
@@ -29,21 +31,26 @@ thread_local! {
 /// Serves one accepted connection to its end.
 pub(crate) async fn serve(
     client: TcpStream,
-    client_address: SocketAddr,
-    upstream: SocketAddr,
+    (client_address, door): (SocketAddr, Door),
     shared: Arc<Shared>,
     guard: ConnectionGuard,
 ) {
-    net::set_options(&client);
+    let (way, arrival) = shared.intercept.receive(&client, client_address, door);
+    if arrival == Arrival::Returned {
+        net::reset_on_close(&client);
+        return;
+    }
     // Boxed: a future has room for a value before and after each move of it.
-    let mut conn = Box::new(Conn::new(client_address, upstream, shared, guard));
-    if conn.is_refused_at_once() {
-        conn.record(Verdict::Refused, Reason::Policy(Violation::NoRule));
+    let mut conn = Box::new(Conn::new(&way, shared, guard));
+    if let Some(reason) = conn.refused_at_once(arrival) {
+        conn.record(Verdict::Refused, reason);
         conn.ended(ConnectionOutcome::Refused, [0; 2]);
         net::reset_on_close(&client);
         return;
     }
-    match net::dial(upstream, conn.limits().dial_timeout).await {
+    net::set_options(&client);
+    let server = way.server;
+    match dial::dial(server, conn.limits().dial_timeout, conn.metrics()).await {
         Ok(server) => {
             net::set_options(&server);
             conn.metrics().dial(DialResult::Connected);
@@ -54,7 +61,7 @@ pub(crate) async fn serve(
             // the refusal that it would have got without Weir.
             let result = DialResult::of(&error);
             conn.metrics().dial(result);
-            tracing::debug!(server = %upstream, %error, "the server was not reached");
+            tracing::debug!(%server, %error, "the server was not reached");
             conn.record(Verdict::Allowed, Reason::Dial(dial_label(result)));
             conn.ended(ConnectionOutcome::DialFailed, [0; 2]);
             net::reset_on_close(&client);
@@ -88,18 +95,8 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    fn new(
-        client: SocketAddr,
-        upstream: SocketAddr,
-        shared: Arc<Shared>,
-        guard: ConnectionGuard,
-    ) -> Self {
-        // A forward is treated as inbound to its upstream.
-        let endpoint = Endpoint {
-            side: Side::Inbound,
-            peer: client.ip().to_canonical(),
-            port: upstream.port(),
-        };
+    fn new(way: &Way, shared: Arc<Shared>, guard: ConnectionGuard) -> Self {
+        let endpoint = way.endpoint();
         // Before the snapshot is taken: of a change in between it is told.
         let entry = shared.registry.enter(&endpoint);
         let in_force = shared.live.load();
@@ -112,8 +109,8 @@ impl Conn {
             shared.reporter.clone(),
             in_force.policy.clone(),
             &endpoint,
-            client,
-            upstream,
+            way.client,
+            way.server,
             in_force.mode(&admission),
         );
         shared.reporter.metrics().connection_opened(endpoint.side);
@@ -135,8 +132,13 @@ impl Conn {
         }
     }
 
-    fn is_refused_at_once(&self) -> bool {
-        self.judges && self.admission.verdict == AdmissionVerdict::NoRule
+    /// Why nothing is dialled for this connection, if so.
+    fn refused_at_once(&self, arrival: Arrival) -> Option<Reason> {
+        let no_rule = self.judges && self.admission.verdict == AdmissionVerdict::NoRule;
+        match arrival {
+            Arrival::Refused(refusal) => Some(Reason::Redirect(refusal.label())),
+            _ => no_rule.then_some(Reason::Policy(Violation::NoRule)),
+        }
     }
 
     /// Writes one record of the connection as such.
@@ -315,7 +317,7 @@ mod tests {
     use super::*;
 
     /// The size of the future that a function of these arguments makes.
-    fn future_size<A, B, C, D, E, F: Future>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+    fn future_size<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

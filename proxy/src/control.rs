@@ -10,7 +10,6 @@ use weir_policy::decide::Mode;
 
 use crate::admin::{Control, ModeState, Override};
 use crate::config::Settings;
-use crate::limits::Limits;
 use crate::report::Metrics;
 use crate::shared::Shared;
 
@@ -90,27 +89,12 @@ impl Control for SidecarControl {
     }
 
     fn config(&self) -> Value {
-        let settings = self.settings.load();
-        let forward =
-            |forward: &crate::config::Forward| format!("{}={}", forward.listen, forward.upstream);
-        let limits: serde_json::Map<_, _> = Limits::TABLE
-            .iter()
-            .map(|limit| (limit.name(), (limit.show)(&settings.limits).into()))
-            .collect();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "forward": settings.forwards.iter().map(forward).collect::<Vec<_>>(),
-            "policy": settings.policies,
-            "mode": settings.mode.as_str(),
-            "admin": settings.admin,
-            "socket": settings.socket,
-            "grace_seconds": settings.grace.as_secs_f64(),
-            "workers": settings.workers,
-            "memory_bytes": settings.memory_now(),
-            "max_connections": settings.max_connections,
-            "limits": limits,
-            "connections": self.shared.budget.connections(),
-        })
+        let mut config = self.settings.load().to_json();
+        if let Some(members) = config.as_object_mut() {
+            members.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+            members.insert("connections".to_owned(), self.shared.budget.connections().into());
+        }
+        config
     }
 
     fn policy(&self) -> Value {

@@ -1,4 +1,4 @@
-//! Sockets: listeners, dialling, and the options that every connection gets.
+//! Sockets: listeners, and the options that every connection gets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,17 +36,6 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// When the runtime cannot watch the socket.
 pub(crate) fn register(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
-}
-
-/// Connects within `timeout`.
-///
-/// # Errors
-/// What `connect(2)` says, or `TimedOut`.
-pub(crate) async fn dial(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
 }
 
 /// Every relayed socket: no delay of small writes, and keepalive probes. Failing to set them is

@@ -40,13 +40,12 @@ pub(crate) fn load(files: &[PathBuf], mode: Mode) -> Result<Arc<Snapshot>, Error
     for warning in snapshot.warnings() {
         tracing::warn!("{warning}");
     }
-    warn_of_what_is_not_enforced(&snapshot);
     Ok(Arc::new(snapshot))
 }
 
 /// A forward is inbound to its upstream: what a policy says of the other side holds nothing here,
 /// and nobody must believe that it does.
-fn warn_of_what_is_not_enforced(snapshot: &Snapshot) {
+pub(crate) fn warn_of_outbound(snapshot: &Snapshot) {
     for policy in snapshot.policies() {
         if policy.rules(Side::Outbound).is_some() {
             let policy = policy.full_name();

@@ -20,12 +20,15 @@ use crate::accept;
 use crate::admin::http::serve_admin;
 use crate::admin::socket::{Socket, serve_socket};
 use crate::budget::Budget;
-use crate::config::Settings;
+use crate::config::{Admin, Settings};
 use crate::control::SidecarControl;
+use crate::defaults;
+use crate::doors;
 use crate::drain::{self, Ask};
 use crate::inspect::InspectorFactory;
+use crate::intercept::{Door, Intercept};
 use crate::live::{InForce, Live};
-use crate::net;
+use crate::looping;
 use crate::policies;
 use crate::registry::Registry;
 use crate::reload::Changes;
@@ -48,7 +51,7 @@ pub enum Error {
     /// A listener could not be made.
     #[error("cannot listen at {address} for {what}: {source}")]
     Listen {
-        /// What it was for: `--forward`, `--admin`.
+        /// The setting that it was for: `--forward`, `--admin`.
         what: &'static str,
         /// Where.
         address: SocketAddr,
@@ -58,6 +61,13 @@ pub enum Error {
     /// The Unix socket could not be made.
     #[error(transparent)]
     Socket(io::Error),
+    /// The redirect takes Weir's own connections.
+    #[error(
+        "weir's own connections are redirected to itself: run it as the user that `weir init \
+         --proxy-uid` exempts ({})",
+        defaults::PROXY_UID
+    )]
+    Looping,
     /// The policy files cannot be used.
     #[error("{0}")]
     Policy(policies::Error),
@@ -77,7 +87,7 @@ pub enum Error {
     Start(#[from] io::Error),
 }
 
-/// Called once with where each forward listens.
+/// Called once with where each forward listens, or the listeners of the redirect.
 pub type OnReady = Box<dyn FnOnce(&[SocketAddr]) + Send>;
 
 /// What a program that embeds the sidecar adds to its settings.
@@ -106,8 +116,8 @@ struct Sidecar {
     settings: Settings,
     shared: Arc<Shared>,
     control: Arc<SidecarControl>,
-    listeners: Vec<(tokio::net::TcpListener, SocketAddr)>,
-    admin: Option<tokio::net::TcpListener>,
+    listeners: Vec<(tokio::net::TcpListener, Door)>,
+    admin: Vec<tokio::net::TcpListener>,
     socket: Option<Socket>,
     signals: Signals,
     changes: Changes,
@@ -119,17 +129,12 @@ impl Sidecar {
     fn start(settings: Settings, extras: Extras) -> Result<Self, Error> {
         // Before the files are read, so that no change after that is missed.
         let changes = Changes::watch(settings.watched());
-        let policy = policies::load(&settings.policies, settings.mode).map_err(Error::Policy)?;
+        let policy = load_policies(&settings).map_err(Error::Policy)?;
         let redis_table = redis_table(settings.redis_commands.as_deref())?;
         let reporter = reporter(&settings)?;
-        let listeners = settings
-            .forwards
-            .iter()
-            .map(|forward| Ok((listen(forward.listen, "--forward")?, forward.upstream)))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let admin = settings.admin.map(|at| listen(at, "--admin")).transpose()?;
-        let socket =
-            settings.socket.as_deref().map(Socket::bind).transpose().map_err(Error::Socket)?;
+        let listeners = doors::bind(&settings.intake)?;
+        let admin = doors::bind_admin(settings.admin)?;
+        let socket = doors::bind_socket(settings.socket.as_ref())?;
         let names = Names::new(&settings.resolv_conf);
         names.add(&policy);
         let live = Live::new(InForce {
@@ -143,6 +148,7 @@ impl Sidecar {
             live,
             names,
             budget: Arc::new(Budget::default()),
+            intercept: Intercept::new(own_ports(&settings)),
             registry: Arc::new(Registry::default()),
             reporter,
             inspectors: extras.inspectors,
@@ -151,11 +157,8 @@ impl Sidecar {
             nonces: RandomState::new(),
             connections: AtomicU64::new(0),
         });
-        let bound: Vec<_> = listeners.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
-        for ((_, upstream), at) in listeners.iter().zip(&bound) {
-            info!(listen = %at, %upstream, "forwarding");
-        }
         if let Some(ready) = extras.ready {
+            let bound: Vec<_> = listeners.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
             ready(&bound);
         }
         let control = Arc::new(SidecarControl::new(shared.clone(), settings.clone()));
@@ -170,7 +173,7 @@ impl Sidecar {
             Arc::new(Workers::start(self.settings.workers, self.shared.reporter.clone())?);
         let (end, ended) = watch::channel(false);
         let mut doors = JoinSet::new();
-        if let Some(admin) = self.admin.take() {
+        for admin in self.admin.drain(..) {
             doors.spawn(serve_admin(admin, self.control.clone(), until(ended.clone())));
         }
         if let Some(socket) = self.socket.take() {
@@ -181,9 +184,10 @@ impl Sidecar {
         // Who connects meanwhile waits: nobody is refused for a name that is about to be known.
         self.shared.names.settle().await;
         let mut tasks = JoinSet::new();
-        for (listener, upstream) in self.listeners.drain(..) {
-            tasks.spawn(accept::accept(listener, upstream, self.shared.clone(), workers.clone()));
+        for (listener, door) in self.listeners.drain(..) {
+            tasks.spawn(accept::accept(listener, door, self.shared.clone(), workers.clone()));
         }
+        self.look_for_loops(&mut background).await?;
         self.control.set_ready(true);
         info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -238,6 +242,18 @@ impl Sidecar {
         }
     }
 
+    /// Looks whether the redirect takes Weir's own connections, now and from now on.
+    async fn look_for_loops(&self, background: &mut JoinSet<()>) -> Result<(), Error> {
+        let Some(ports) = self.settings.intake.redirect() else {
+            return Ok(());
+        };
+        if looping::is_looping(&self.shared, ports.outbound).await {
+            return Err(Error::Looping);
+        }
+        background.spawn(looping::watch(self.shared.clone(), ports.outbound));
+        Ok(())
+    }
+
     /// Takes note of what the system allows now.
     fn look_at_budget(&self) {
         set_budget(&self.shared.budget, &self.settings);
@@ -268,8 +284,7 @@ impl Sidecar {
     async fn reload(&mut self) {
         self.changes.note();
         let loaded = self.settings.reload().map_err(|error| error.to_string()).and_then(|new| {
-            let policy =
-                policies::load(&new.policies, new.mode).map_err(|error| error.to_string())?;
+            let policy = load_policies(&new).map_err(|error| error.to_string())?;
             Ok((new, policy))
         });
         match loaded {
@@ -341,12 +356,26 @@ async fn stopped(stop: &mut Option<watch::Receiver<bool>>) {
     }
 }
 
-fn listen(address: SocketAddr, what: &'static str) -> Result<tokio::net::TcpListener, Error> {
-    net::listen(address).and_then(net::register).map_err(|source| Error::Listen {
-        what,
-        address,
-        source,
-    })
+/// The ports that the sidecar itself listens at beside a redirect: nothing may be relayed there.
+fn own_ports(settings: &Settings) -> Vec<u16> {
+    let Some(ports) = settings.intake.redirect() else {
+        return Vec::new();
+    };
+    let admin = match settings.admin {
+        Admin::Off => None,
+        Admin::At(at) => Some(at.port()),
+        Admin::Port(port) => Some(port),
+    };
+    [ports.inbound, ports.outbound].into_iter().chain(admin).collect()
+}
+
+/// Reads the policies, and warns of what of them does not hold here.
+fn load_policies(settings: &Settings) -> Result<Arc<Snapshot>, policies::Error> {
+    let policy = policies::load(&settings.policies, settings.mode)?;
+    if settings.intake.redirect().is_none() {
+        policies::warn_of_outbound(&policy);
+    }
+    Ok(policy)
 }
 
 /// The command table lives as long as the process, so that sessions need no count of it.

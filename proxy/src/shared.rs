@@ -8,6 +8,7 @@ use weir_parsers::redis::Table;
 
 use crate::budget::Budget;
 use crate::inspect::InspectorFactory;
+use crate::intercept::Intercept;
 use crate::live::{InForce, Live};
 use crate::registry::{Notice, Registry};
 use crate::report::{Metrics, Reporter};
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     /// What the process may use.
     pub(crate) budget: Arc<Budget>,
+    /// What is known of the redirect.
+    pub(crate) intercept: Intercept,
     /// The live connections.
     pub(crate) registry: Arc<Registry>,
     /// The traffic log and the metrics.

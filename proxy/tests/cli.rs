@@ -36,7 +36,7 @@ fn help_and_version_are_answers() {
 fn wrong_usage_is_told_on_standard_error_with_status_2() {
     for (args, expected) in [
         (&["--frobnicate"][..], "weir: error: unexpected argument '--frobnicate'"),
-        (&["limitz"], "a similar subcommand exists: 'limits'"),
+        (&["polizy"], "a similar subcommand exists: 'policy'"),
         (&["completion", "ksh"], "[possible values: bash"),
     ] {
         let (status, out, err) = told(args);
@@ -119,10 +119,17 @@ fn run_says_what_is_wrong_with_its_flags() {
 }
 
 #[test]
-fn without_a_forward_run_says_what_to_do() {
-    let (status, _, err) = told(&["run"]);
+fn forwards_and_the_redirect_exclude_each_other() {
+    let forward = "127.0.0.1:1=127.0.0.1:2";
+    for port in ["--inbound-port", "--outbound-port"] {
+        let (status, _, err) = told(&["run", "--forward", forward, port, "7"]);
+        assert_eq!(status, 2);
+        let name = port.trim_start_matches('-');
+        assert!(err.contains(&format!("`{name}` is for what `weir init` redirects")), "{err}");
+    }
+    let (status, _, err) = told(&["run", "--inbound-port", "7", "--outbound-port", "7"]);
     assert_eq!(status, 2);
-    assert!(err.contains("not in this build") && err.contains("hint: "), "{err}");
+    assert!(err.contains("--inbound-port and --outbound-port are both 7"), "{err}");
 }
 
 #[test]

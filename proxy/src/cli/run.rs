@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use weir::capability;
 use weir::config::{self, Options, Source};
 use weir::program_log;
 use weir::run::{Error, Extras};
@@ -12,10 +13,16 @@ use super::policy::files;
 
 /// Run the sidecar: accept connections, forward them, read, judge and log what they say
 ///
+/// Without --forward it takes the connections of its pod, both ways, that `weir init` redirects to
+/// it. With --forward it stands before single servers, for trying it out.
+///
 /// Modes: `learn` and `monitor` pass every byte as it comes and read alongside; `enforce` holds
 /// each operation until it is judged, and refuses what the policy does not allow.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  Guard a pod whose connections `weir init` redirects, as the user that it exempts:
+    weir run --policy cart.yaml --mode enforce
+
   Watch what is said to a Redis server, one JSON line for each command:
     weir run --forward 127.0.0.1:6380=127.0.0.1:6379
 
@@ -39,6 +46,8 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let source = Source { flags: args.options, file: args.config };
     let settings = source.load().map_err(bad_settings)?;
+    // Before there are threads, which keep the rights that they were started with.
+    give_up_rights().map_err(|error| Failure::other(format!("cannot give up rights: {error}")))?;
     let _log = program_log::start(&settings.log)
         .map_err(|error| Failure::other(format!("cannot start the program's log: {error}")))?;
     let (policies, mode) = (settings.policies.clone(), settings.mode);
@@ -52,11 +61,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     })
 }
 
+/// What relays a pod's traffic needs no right to change where traffic goes, and starts no program
+/// that could have more rights than itself.
+fn give_up_rights() -> io::Result<()> {
+    capability::drop_net_admin()?;
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(())
+}
+
 fn bad_settings(error: config::Error) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error {
-        config::Error::NoForward => failure
-            .hint("say what to forward, as in `weir run --forward 127.0.0.1:6380=127.0.0.1:6379`"),
         config::Error::File { line, column, source_line: text, .. } => {
             failure.excerpt(Excerpt { line, column, text })
         }
@@ -77,7 +92,7 @@ fn ended(error: Error) -> Failure {
         Error::TrafficLog(_) => Failure::other(message).hint(
             "its directory must exist and be writable; --traffic-log names another file, or `off`",
         ),
-        Error::Start(_) => Failure::other(message),
+        Error::Looping | Error::Start(_) => Failure::other(message),
     }
 }
 
@@ -87,6 +102,9 @@ fn listen_hint(what: &str, error: &io::Error) -> Option<String> {
         io::ErrorKind::AddrInUse => Some(format!(
             "another program listens there (`ss -ltnp` names it): stop it, or choose another address with {what}"
         )),
+        io::ErrorKind::AddrNotAvailable if what == "--outbound-port" => {
+            Some("the loopback interface is down: `ip link set lo up`".to_owned())
+        }
         io::ErrorKind::AddrNotAvailable => {
             Some(format!("the address is not this machine's: choose another with {what}"))
         }

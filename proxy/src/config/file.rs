@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::options::Options;
-use super::values::{Target, TrafficLog};
+use super::values::{SocketPath, Target, TrafficLog};
 
 /// Reads a configuration file. Paths in it are relative to its own directory.
 pub(super) fn read(path: &Path) -> Result<Options, Error> {
@@ -47,7 +47,7 @@ fn relative_to(options: Options, base: &Path) -> Options {
     let join = |path: PathBuf| base.join(path);
     Options {
         policy: options.policy.into_iter().map(join).collect(),
-        socket: options.socket.map(join),
+        socket: options.socket.map(|socket| SocketPath(socket.0.map(join))),
         redis_commands: options.redis_commands.map(join),
         resolv_conf: options.resolv_conf.map(join),
         traffic_log: options.traffic_log.map(|log| match log.0 {
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let options = parse(
-            "forward: [127.0.0.1:1=127.0.0.1:2]\npolicy: [a.yaml]\nmode: enforce\nadmin: off\n\
-             socket: s\ntraffic-log: '-'\nlog-allowed: sample:5\nlog-detail: full\n\
+            "forward: [127.0.0.1:1=127.0.0.1:2]\ninbound-port: 3\noutbound-port: 4\npolicy: [a.yaml]\nmode: enforce\nadmin: off\n\
+             probe-ports: [80, 81]\nsocket: s\ntraffic-log: '-'\nlog-allowed: sample:5\nlog-detail: full\n\
              limits: {head-bytes: 1024, linger: 3s}\ngrace: 5s\nworkers: 2\nmemory: 64MiB\n\
              max-connections: 10\nredis-commands: c.json\nredis-inline: true\nlog: debug\n\
              resolv-conf: r\n",
@@ -81,7 +81,11 @@ mod tests {
         .unwrap();
         assert_eq!(options.forward.len(), 1);
         assert_eq!(options.mode, Some(Mode::Enforce));
-        assert_eq!(options.admin, Some(Admin(None)));
+        assert_eq!(options.admin, Some(Admin::Off));
+        assert_eq!(options.inbound_port.map(u16::from), Some(3));
+        assert_eq!(options.outbound_port.map(u16::from), Some(4));
+        assert_eq!(options.probe_ports.map(|ports| ports.0.len()), Some(2));
+        assert_eq!(options.socket, Some(SocketPath(Some("s".into()))));
         assert_eq!(options.log_allowed, Some(LogAllowed::Sample(5)));
         assert_eq!(options.limits.len(), 2);
         assert_eq!(options.redis_inline, Some(true));
@@ -102,6 +106,7 @@ mod tests {
             ("mode: strict\n", "strict", 1, 7),
             ("forward:\n- 127.0.0.1:1\n", "LISTEN=UPSTREAM", 2, 3),
             ("grace: 30\n", "not a duration", 1, 8),
+            ("probe-ports: [0]\n", "nonzero", 1, 15),
             ("limits:\n  heads: 1\n", "no limit `heads`", 2, 10),
             ("limits:\n  linger: 3s\n  head-bytes: 1s\n", "not a size", 3, 15),
             ("mode: learn\nmode: enforce\n", "duplicate", 2, 1),

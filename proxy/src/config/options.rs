@@ -1,12 +1,15 @@
 //! What `weir run` can be told, once for its flags and its configuration file.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 
-use super::values::{Admin, Forward, LogAllowed, LogDetail, Mode, Size, Span, TrafficLog};
+use super::values::{
+    Admin, Forward, LogAllowed, LogDetail, Mode, Ports, Size, SocketPath, Span, TrafficLog,
+};
 use crate::limits;
 use crate::program_log::Filter;
 
@@ -16,9 +19,18 @@ use crate::program_log::Filter;
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {
-    /// Accept at LISTEN and forward to UPSTREAM, as inbound to it; may be given again
+    /// Accept at LISTEN and forward to UPSTREAM, as inbound to it; may be given again. Without
+    /// it, the sidecar takes what `weir init` redirects
     #[arg(long, value_name = "LISTEN=UPSTREAM", help_heading = "Traffic")]
     pub forward: Vec<Forward>,
+
+    /// Where connections towards the pod are redirected to [default: 15906]
+    #[arg(long, value_name = "PORT", help_heading = "Traffic")]
+    pub inbound_port: Option<NonZeroU16>,
+
+    /// Where connections from the pod are redirected to [default: 15901]
+    #[arg(long, value_name = "PORT", help_heading = "Traffic")]
+    pub outbound_port: Option<NonZeroU16>,
 
     /// A Redis command table in place of the built-in one
     #[arg(long, value_name = "FILE", help_heading = "Traffic")]
@@ -53,13 +65,19 @@ pub struct Options {
     #[arg(long, value_name = "HOW", help_heading = "Traffic log")]
     pub log_detail: Option<LogDetail>,
 
-    /// Where to serve /metrics, /ready and /live, or `off` [default: 0.0.0.0:15902]
+    /// Where to serve /metrics, /ready, /live and /probe: an address, a port of every address,
+    /// or `off` [default: 15902, with --forward 0.0.0.0:15902]
     #[arg(long, value_name = "ADDR", help_heading = "Operation")]
     pub admin: Option<Admin>,
 
-    /// The Unix socket for `weir mode`, mode 0600 [default: none with --forward]
+    /// The application's ports that /probe/tcp/PORT may dial, with commas [default: none]
+    #[arg(long, value_name = "PORTS", env = "WEIR_PROBE_PORTS", help_heading = "Operation")]
+    pub probe_ports: Option<Ports>,
+
+    /// The Unix socket for `weir mode`, mode 0600, or `off` [default: /run/weir/weir.sock, with
+    /// --forward off]
     #[arg(long, value_name = "PATH", help_heading = "Operation")]
-    pub socket: Option<PathBuf>,
+    pub socket: Option<SocketPath>,
 
     /// The program's own log: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "WEIR_LOG", help_heading = "Operation")]
@@ -95,9 +113,12 @@ impl Options {
         }
         Self {
             forward: list(self.forward, that.forward),
+            inbound_port: self.inbound_port.or(that.inbound_port),
+            outbound_port: self.outbound_port.or(that.outbound_port),
             policy: list(self.policy, that.policy),
             mode: self.mode.or(that.mode),
             admin: self.admin.or(that.admin),
+            probe_ports: self.probe_ports.or(that.probe_ports),
             socket: self.socket.or(that.socket),
             traffic_log: self.traffic_log.or(that.traffic_log),
             log_allowed: self.log_allowed.or(that.log_allowed),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::{Forward, LogAllowed, LogDetail, Settings, Target, units};
+use super::{Forward, Intake, LogAllowed, LogDetail, Settings, Target, units};
 use crate::limits::Limits;
 
 impl Settings {
@@ -12,6 +12,10 @@ impl Settings {
     /// filled in. None of them is a secret.
     pub fn to_json(&self) -> Value {
         let forward = |Forward { listen, upstream }: &Forward| format!("{listen}={upstream}");
+        let (forwards, redirect) = match &self.intake {
+            Intake::Forwards(forwards) => (forwards.as_slice(), None),
+            Intake::Redirect(ports) => (&[][..], Some(ports)),
+        };
         let limits: Map<String, Value> = Limits::TABLE
             .iter()
             .map(|limit| (limit.name(), (limit.show)(&self.limits).into()))
@@ -20,7 +24,9 @@ impl Settings {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         json!({
             "config": self.source.file.as_ref().map(text),
-            "forward": self.forwards.iter().map(forward).collect::<Vec<_>>(),
+            "forward": forwards.iter().map(forward).collect::<Vec<_>>(),
+            "inbound-port": redirect.map(|ports| ports.inbound),
+            "outbound-port": redirect.map(|ports| ports.outbound),
             "redis-commands": self.redis_commands.as_ref().map(text),
             "redis-inline": self.redis_inline,
             "policy": self.policies.iter().map(text).collect::<Vec<_>>(),
@@ -36,8 +42,9 @@ impl Settings {
                 LogDetail::Masked => "masked",
                 LogDetail::Full => "full",
             },
-            "admin": self.admin.map_or("off".to_owned(), |at| at.to_string()),
-            "socket": self.socket.as_ref().map(text),
+            "admin": self.admin.to_string(),
+            "probe-ports": self.probe_ports,
+            "socket": self.socket.as_ref().map_or("off".to_owned(), |at| text(&at.path)),
             "log": self.log.to_string(),
             "grace": units::show_duration(self.grace),
             "limits": limits,

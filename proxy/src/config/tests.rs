@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::config::values::{Admin, Mode as ModeName, Span};
+use crate::config::values::{Mode as ModeName, Ports, SocketPath, Span};
 
 fn flags() -> Options {
     Options { forward: vec!["127.0.0.1:1=127.0.0.1:2".parse().unwrap()], ..Options::default() }
@@ -17,7 +17,7 @@ fn load(flags: Options, file: Option<&str>) -> Result<Settings, Error> {
 fn defaults_are_those_of_the_design() {
     let settings = load(flags(), None).unwrap();
     assert_eq!(settings.mode, Mode::Learn);
-    assert_eq!(settings.admin, Some("0.0.0.0:15902".parse().unwrap()));
+    assert_eq!(settings.admin, Admin::At("0.0.0.0:15902".parse().unwrap()));
     assert_eq!(settings.socket, None);
     assert_eq!(settings.traffic_log, Some(Target::Stdout));
     assert_eq!(settings.grace, Duration::from_secs(30));
@@ -31,12 +31,12 @@ fn a_flag_wins_over_the_file() {
                 limits: {linger: 3s, head-bytes: 2KiB}\n";
     let mut flags = flags();
     flags.mode = Some(ModeName::Monitor);
-    flags.admin = Some(Admin(None));
+    flags.admin = Some(Admin::Off);
     flags.limits = vec!["linger=4s".parse().unwrap()];
     let settings = load(flags.clone(), Some(file)).unwrap();
     assert_eq!(settings.mode, Mode::Monitor);
-    assert_eq!(settings.admin, None);
-    assert_eq!(settings.forwards, flags.forward);
+    assert_eq!(settings.admin, Admin::Off);
+    assert_eq!(settings.intake.forwards(), flags.forward);
     assert_eq!(settings.grace, Duration::from_secs(5));
     assert_eq!(settings.limits.linger, Duration::from_secs(4));
     assert_eq!(settings.limits.head_bytes, 2048);
@@ -69,15 +69,49 @@ fn contradictions_are_refused() {
         change(&mut flags);
         load(flags, None).unwrap_err().to_string()
     };
-    assert!(refused(&[], |_| ()).contains("no --forward"));
     let twice = ["127.0.0.1:1=127.0.0.1:2", "127.0.0.1:1=127.0.0.1:3"];
     assert!(refused(&twice, |_| ()).contains("two forwards listen at 127.0.0.1:1"));
     assert!(refused(&["127.0.0.1:1=127.0.0.1:1"], |_| ()).contains("leads to itself"));
     let admin = |flags: &mut Options| flags.admin = Some("127.0.0.1:1".parse().unwrap());
     assert!(refused(&twice[..1], admin).contains("both listen"));
+    let admin = |flags: &mut Options| flags.admin = Some(Admin::Port(1));
+    assert!(refused(&twice[..1], admin).contains("both listen"));
+    let port = |flags: &mut Options| flags.inbound_port = NonZeroU16::new(9);
+    assert!(refused(&twice[..1], port).contains("`inbound-port` is for"));
+    let port = |flags: &mut Options| flags.outbound_port = NonZeroU16::new(9);
+    assert!(refused(&twice[..1], port).contains("`outbound-port` is for"));
+    let same = |flags: &mut Options| flags.inbound_port = NonZeroU16::new(15901);
+    assert!(refused(&[], same).contains("--inbound-port and --outbound-port are both 15901"));
+    let admin = |flags: &mut Options| flags.admin = Some("127.0.0.1:15906".parse().unwrap());
+    assert!(refused(&[], admin).contains("--inbound-port and --admin are both 15906"));
+    let probed = |flags: &mut Options| flags.probe_ports = Some("80,15902".parse().unwrap());
+    assert!(refused(&[], probed).contains("--probe-ports has 15902"));
     assert!(refused(&twice[..1], |flags| flags.workers = Some(0)).contains("workers"));
     let grace = |flags: &mut Options| flags.grace = Some(Span(Duration::from_hours(48)));
     assert!(refused(&twice[..1], grace).contains("grace"));
+}
+
+#[test]
+fn without_a_forward_the_sidecar_is_transparent() {
+    let settings = load(Options::default(), None).unwrap();
+    let ports = RedirectPorts { inbound: 15906, outbound: 15901 };
+    assert_eq!(settings.intake, Intake::Redirect(ports));
+    assert_eq!(settings.admin, Admin::Port(15902));
+    let socket = ControlSocket { path: "/run/weir/weir.sock".into(), asked: false };
+    assert_eq!(settings.socket, Some(socket));
+    assert!(settings.probe_ports.is_empty());
+    let flags = Options {
+        inbound_port: NonZeroU16::new(1),
+        outbound_port: NonZeroU16::new(2),
+        socket: Some(SocketPath(None)),
+        admin: Some(Admin::Off),
+        probe_ports: Some("8080,15902".parse::<Ports>().unwrap()),
+        ..Options::default()
+    };
+    let settings = load(flags, None).unwrap();
+    assert_eq!(settings.intake.redirect(), Some(RedirectPorts { inbound: 1, outbound: 2 }));
+    assert_eq!(settings.socket, None);
+    assert_eq!(settings.probe_ports, [8080, 15902]);
 }
 
 #[test]
@@ -114,6 +148,13 @@ fn settings_that_are_shown_can_be_read_again() {
     let file = "mode: enforce\ngrace: 90s\nadmin: off\nlog-allowed: sample:7\nmemory: 64MiB\n\
                 max-connections: 9\nlimits: {linger: 3s}\nsocket: /s\nredis-commands: /c\n";
     let settings = load(flags(), Some(file)).unwrap();
+    let mut shown = settings.to_json();
+    shown.as_object_mut().unwrap().remove("config");
+    let again = load(Options::default(), Some(&shown.to_string())).unwrap();
+    assert_eq!(Settings { source: settings.source.clone(), ..again }, settings);
+
+    let file = "inbound-port: 7\nprobe-ports: [80]\nsocket: off\nadmin: '15902'\n";
+    let settings = load(Options::default(), Some(file)).unwrap();
     let mut shown = settings.to_json();
     shown.as_object_mut().unwrap().remove("config");
     let again = load(Options::default(), Some(&shown.to_string())).unwrap();

@@ -1,6 +1,8 @@
 //! The values that settings take, each read from one string, by flag or by file alike.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,16 +40,75 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Where the admin endpoint listens, or that there is none.
+/// Where the admin endpoint listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Admin(pub Option<SocketAddr>);
+pub enum Admin {
+    /// Nowhere.
+    Off,
+    /// At this address.
+    At(SocketAddr),
+    /// At this port of every address, of both families where the system has both.
+    Port(u16),
+}
 
 impl FromStr for Admin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" { Ok(Self(None)) } else { address(text).map(|at| Self(Some(at))) }
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        match text.parse() {
+            Ok(port) => Ok(Self::Port(port)),
+            Err(_) => address(text).map(Self::At).map_err(|error| {
+                format!("{error}; nor a port alone, for every address, nor `off`")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(at) => at.fmt(f),
+            Self::Port(port) => port.fmt(f),
+        }
+    }
+}
+
+/// Where the Unix socket is, or that there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SocketPath(pub Option<PathBuf>);
+
+impl FromStr for SocketPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("write a path, or `off`".to_owned()),
+            "off" => Ok(Self(None)),
+            path => Ok(Self(Some(path.into()))),
+        }
+    }
+}
+
+/// Ports: with commas on the command line, a list in the file. None of them is 0.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Ports(pub Vec<NonZeroU16>);
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = |text: &str| {
+            text.trim().parse().map_err(|_| format!("`{text}` is not a port from 1 to 65535"))
+        };
+        let parts = text.split(',').filter(|part| !part.trim().is_empty());
+        parts.map(port).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -185,7 +246,7 @@ macro_rules! from_string {
     };
 }
 
-from_string!(Forward, Admin, TrafficLog, LogAllowed, Span, Size);
+from_string!(Forward, Admin, SocketPath, TrafficLog, LogAllowed, Span, Size);
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +270,27 @@ mod tests {
         assert_eq!("off".parse(), Ok(LogAllowed::Off));
         for text in ["", "sample", "sample:", "sample:0", "sample:x", "all:1", "none"] {
             assert!(text.parse::<LogAllowed>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_admin_endpoint_is_an_address_a_port_or_off() {
+        assert_eq!("off".parse(), Ok(Admin::Off));
+        assert_eq!("15902".parse(), Ok(Admin::Port(15902)));
+        assert_eq!("[::1]:2".parse(), Ok(Admin::At("[::1]:2".parse().unwrap())));
+        for text in ["", "localhost:1", "65536", ":1", "on"] {
+            assert!(text.parse::<Admin>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_read() {
+        let ports = |text: &str| text.parse::<Ports>().map(|ports| ports.0.len());
+        assert_eq!(ports("8080"), Ok(1));
+        assert_eq!(ports("8080, 9090,"), Ok(2));
+        assert_eq!(ports(""), Ok(0));
+        for text in ["0", "8080;9090", "65536", "http"] {
+            assert!(ports(text).is_err(), "{text}");
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Reason {
     Timeout(&'static str),
     /// The server could not be reached.
     Dial(&'static str),
+    /// It did not come by the redirect, or leads back to Weir.
+    Redirect(&'static str),
 }
 
 impl Reason {
@@ -40,7 +42,8 @@ impl Reason {
             | Self::Protocol(label)
             | Self::Unread(label)
             | Self::Timeout(label)
-            | Self::Dial(label) => label,
+            | Self::Dial(label)
+            | Self::Redirect(label) => label,
         }
     }
 
@@ -57,6 +60,7 @@ impl Reason {
             Self::Unread(_) => Kind::Unread,
             Self::Timeout(_) => Kind::Timeout,
             Self::Dial(_) => Kind::Dial,
+            Self::Redirect(_) => Kind::Redirect,
         }
     }
 }
@@ -85,11 +89,13 @@ pub enum Kind {
     Timeout,
     /// [`Reason::Dial`].
     Dial,
+    /// [`Reason::Redirect`].
+    Redirect,
 }
 
 impl Kind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Entry,
         Self::Ungoverned,
         Self::Policy,
@@ -100,6 +106,7 @@ impl Kind {
         Self::Unread,
         Self::Timeout,
         Self::Dial,
+        Self::Redirect,
     ];
 
     /// The word in metrics.
@@ -115,6 +122,7 @@ impl Kind {
             Self::Unread => "unread",
             Self::Timeout => "timeout",
             Self::Dial => "dial",
+            Self::Redirect => "redirect",
         }
     }
 }

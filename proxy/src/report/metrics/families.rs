@@ -48,6 +48,8 @@ families! {
         "Connections that have ended, by how";
     DIALS = Counter "weir_dials_total" ["result"]
         "Attempts to reach a server, by result";
+    DIAL_PORT_RETRIES = Counter "weir_dial_port_retries_total" []
+        "Attempts to reach a server from a port that Weir chose, as the kernel found none free";
     BYTES = Counter "weir_bytes_total" ["leg", "direction"]
         "Bytes received from and sent to each leg";
     OPERATIONS = Counter "weir_operations_total" ["protocol", "verdict", "reason"]

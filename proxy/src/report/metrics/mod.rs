@@ -18,6 +18,7 @@ pub use labels::{AdminRejection, ConnectionOutcome, DialResult, Flow};
 
 use super::reason::{Kind, VIOLATIONS, violation_label};
 use super::{Reason, Verdict};
+use crate::intercept::Refusal;
 use crate::limits::Limits;
 use crate::session::Leg;
 use labels::{MODES, PROTOCOLS, SIDES, leg_label, mode_label, protocol_label, side_label};
@@ -102,6 +103,11 @@ impl Metrics {
                 self.counter(&families::REFUSALS, &labels).increment(0);
             }
         }
+        for refusal in Refusal::ALL {
+            let labels = [("verdict", Verdict::Refused.label()), ("kind", refusal.label())];
+            self.counter(&families::REFUSALS, &labels).increment(0);
+        }
+        self.counter(&families::DIAL_PORT_RETRIES, &[]).increment(0);
         for result in DialResult::ALL {
             self.counter(&families::DIALS, &[("result", result.label())]).increment(0);
         }
@@ -193,6 +199,11 @@ impl Metrics {
     /// An attempt to reach a server has ended.
     pub fn dial(&self, result: DialResult) {
         self.counter(&families::DIALS, &[("result", result.label())]).increment(1);
+    }
+
+    /// The kernel found no free port towards a server, and Weir tries one of its own choice.
+    pub(crate) fn dial_port_retried(&self) {
+        self.counter(&families::DIAL_PORT_RETRIES, &[]).increment(1);
     }
 
     /// Records were written to the traffic log.

@@ -1,0 +1,137 @@
+//! Dialling servers, also where the ports that the kernel would choose are used up.
+//!
+//! All of a sidecar's connections to one server come from one address, and a port is in `TIME_WAIT`
+//! for a minute after its connection was closed: some 28,000 a minute, and connect(2) says
+//! `EADDRNOTAVAIL`. The kernel lets a socket that asks for a port by name take such a one over
+//! (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c), but never chooses one itself. So Weir names one.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::report::Metrics;
+
+/// How many ports are tried when the kernel finds none. Nearly every one of them is in `TIME_WAIT`
+/// then, so that the first does.
+const PORT_TRIES: usize = 8;
+/// The ports that the kernel chooses from, of IPv6 too: see ip(7).
+const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// Connects within `timeout`.
+///
+/// # Errors
+/// What `connect(2)` says, or `TimedOut`.
+pub(crate) async fn dial(
+    address: SocketAddr,
+    timeout: Duration,
+    metrics: &Metrics,
+) -> io::Result<TcpStream> {
+    match tokio::time::timeout(timeout, connect(address, metrics)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn connect(address: SocketAddr, metrics: &Metrics) -> io::Result<TcpStream> {
+    match socket(address)?.connect(address).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            // Boxed: an idle connection's future need not have room for it.
+            Box::pin(connect_from_named_ports(address, metrics)).await.unwrap_or(Err(error))
+        }
+        connected => connected,
+    }
+}
+
+/// Tries ports by name. None: there are none to try.
+async fn connect_from_named_ports(
+    address: SocketAddr,
+    metrics: &Metrics,
+) -> Option<io::Result<TcpStream>> {
+    let (first, last) = port_range(&std::fs::read_to_string(PORT_RANGE).ok()?)?;
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let mut last_error = None;
+    for _ in 0..PORT_TRIES {
+        metrics.dial_port_retried();
+        let port = random_port(first, last)?;
+        let tried =
+            match socket(address).and_then(|s| s.bind(SocketAddr::new(any, port)).map(|()| s)) {
+                Ok(socket) => socket.connect(address).await,
+                Err(error) => Err(error),
+            };
+        match tried {
+            // Somebody else's, or in use towards this very server: the next.
+            Err(error) if is_port_taken(&error) => last_error = Some(Err(error)),
+            tried => return Some(tried),
+        }
+    }
+    last_error
+}
+
+/// A socket that may have a port by name, and that others may share a port with: a port that was
+/// taken without this could be named by nobody.
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    Ok(socket)
+}
+
+fn is_port_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse)
+}
+
+/// Reads the two numbers of `ip_local_port_range`.
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    let (first, last) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    (first <= last && first > 0).then_some((first, last))
+}
+
+fn random_port(first: u16, last: u16) -> Option<u16> {
+    let count = u32::from(last - first) + 1;
+    let offset = u16::try_from(getrandom::u32().ok()? % count).ok()?;
+    first.checked_add(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_read() {
+        assert_eq!(port_range("32768\t60999\n"), Some((32768, 60999)));
+        assert_eq!(port_range("5 5"), Some((5, 5)));
+        for text in ["", "1", "9 8", "0 5", "a b", "1 65536"] {
+            assert_eq!(port_range(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ports_are_of_the_range() {
+        for _ in 0..100 {
+            assert!((10..=12).contains(&random_port(10, 12).unwrap()));
+        }
+        assert_eq!(random_port(7, 7), Some(7));
+        assert!(random_port(1, u16::MAX).is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_listens_and_nobody_answers() {
+        let metrics = Metrics::new();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let patience = Duration::from_secs(9);
+        assert!(dial(at, patience, &metrics).await.is_ok());
+        drop(listener);
+        let error = dial(at, patience, &metrics).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(metrics.render().contains("weir_dial_port_retries_total 0"));
+    }
+}
