@@ -11,20 +11,23 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use support::dns::{Dns, Says};
+use support::netns::{Network, Pod};
 use support::{PATIENCE, Weir, serve};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// An HTTP server that answers every read with one answer.
 fn server() -> SocketAddr {
-    serve(|mut stream| {
-        let mut chunk = [0; 4096];
-        while let Ok(1..) = stream.read(&mut chunk) {
-            if stream.write_all(ANSWER).is_err() {
-                return;
-            }
+    serve(answer)
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut chunk = [0; 4096];
+    while let Ok(1..) = stream.read(&mut chunk) {
+        if stream.write_all(ANSWER).is_err() {
+            return;
         }
-    })
+    }
 }
 
 /// A policy that lets these peers in.
@@ -277,4 +280,33 @@ fn a_machine_without_servers_says_so() {
     let error = hosts(&dns)[1]["error"].clone();
     assert!(error.as_str().unwrap().contains("cannot read"), "{error}");
     assert!(weir.metric("weir_resolve_failures_total") >= 1.0);
+}
+
+/// A name in `to` is the destination's address, whatever the client calls it, and the sidecar's
+/// own questions are not redirected.
+#[test]
+fn a_name_guards_what_leaves_a_pod() {
+    let Some(network) = Network::new() else { return };
+    let (client, store, other, resolver) =
+        (network.pod(), network.pod(), network.pod(), network.pod());
+    let dns = resolver.enter(|| Dns::start_at(resolver.v4));
+    let of_pod = |pod: &Pod| [pod.v4.to_string(), pod.v6.to_string()];
+    let known = of_pod(&store);
+    dns.addresses("store.test", &known.each_ref().map(String::as_str), 300);
+    for pod in [&store, &other] {
+        pod.serve(6000, answer);
+    }
+    client.init(&[]);
+    let policy = "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: t}\nspec:\n\
+        \x20 outbound:\n  - to: [{host: store.test}]\n    ports: [6000]\n    protocol: http\n    \
+        allow: ['GET /a']\n";
+    let weir = client.weir("enforce", policy, &["--resolv-conf", &dns.resolv_conf()]);
+    let reached = |to| client.try_connect(to).is_ok_and(|mut stream| get(&mut stream));
+    assert!(reached(store.at(6000)));
+    assert!(reached(store.at6(6000)));
+    assert!(!reached(other.at(6000)));
+    assert!(!reached(other.at6(6000)));
+    let both = [known, of_pod(&other)].concat();
+    dns.addresses("store.test", &both.iter().map(String::as_str).collect::<Vec<_>>(), 300);
+    weir.until("looked up again", || reached(other.at(6000)) && reached(other.at6(6000)));
 }

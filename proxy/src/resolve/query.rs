@@ -192,3 +192,55 @@ fn records(answer: &Message<Vec<u8>>, family: Family) -> Option<Found> {
 fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::base::Ttl;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Name<Vec<u8>> {
+        text.parse().unwrap()
+    }
+
+    /// An answer with an alias, two addresses of its end, and one of somebody else.
+    fn sample() -> Message<Vec<u8>> {
+        let question = question("a.test.", Family::V4, true).unwrap();
+        let mut answer = MessageBuilder::new_vec().start_answer(&question, Rcode::NOERROR).unwrap();
+        let ttl = Ttl::from_secs;
+        let at = |n| A::from_octets(10, 0, 0, n);
+        answer.push((name("b.test."), ttl(60), at(1))).unwrap();
+        answer.push((name("a.test."), ttl(40), Cname::new(name("b.test.")))).unwrap();
+        answer.push((name("c.test."), ttl(1), at(3))).unwrap();
+        answer.push((name("b.test."), ttl(50), at(2))).unwrap();
+        answer.into_message()
+    }
+
+    #[test]
+    fn addresses_of_other_names_are_passed_over() {
+        let found = read(&sample(), Family::V4).unwrap();
+        let addresses = [1, 2].map(|n| IpAddr::from([10, 0, 0, n])).to_vec();
+        assert_eq!(found, Found { addresses, ttl: Duration::from_secs(40) });
+        let none = read(&sample(), Family::V6).unwrap();
+        assert_eq!(none, Found { addresses: Vec::new(), ttl: NEGATIVE_TTL });
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_is_too_broken(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = sample().into_octets();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.index(bytes.len() + 1));
+            if let Ok(answer) = Message::from_octets(bytes) {
+                let _ = (read(&answer, Family::V4), read(&answer, Family::V6));
+            }
+        }
+    }
+}

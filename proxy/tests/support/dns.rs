@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,8 +60,13 @@ pub struct Dns {
 impl Dns {
     /// Listens at a loopback address.
     pub fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Listens at this address of the network namespace that it is called in.
+    pub fn start_at(address: Ipv4Addr) -> Self {
         let (udp, tcp) = loop {
-            let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpListener::bind((address, 0)).unwrap();
             if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()) {
                 break (udp, tcp);
             }
@@ -76,7 +82,10 @@ impl Dns {
             }
         });
         let dns = Self { zone, at, dir: tempfile::tempdir().unwrap() };
-        dns.configure(&format!("nameserver [127.0.0.1]:{}\n", at.port()));
+        // A sidecar in a pod is another user.
+        let everyone = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(dns.dir.path(), everyone).unwrap();
+        dns.configure(&format!("nameserver [{address}]:{}\n", at.port()));
         dns
     }
 
