@@ -23,6 +23,11 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "enforce", value_name = "MODE")]
     mode: Mode,
 
+    /// Put each service in a pod (a network namespace) whose connections are redirected to Weir,
+    /// as beside a real pod; needs root, and `ip`
+    #[arg(long)]
+    transparent: bool,
+
     /// Keep the shop open after the run, to try by hand, until Ctrl-C
     #[arg(long)]
     serve: bool,
@@ -57,9 +62,9 @@ struct Child {
     #[arg(long)]
     uid: Option<u32>,
 
-    /// The program, and its arguments
+    /// What this program is told then
     #[arg(last = true, required = true)]
-    command: Vec<OsString>,
+    arguments: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -72,13 +77,14 @@ enum Mode {
 
 pub(super) fn run(args: Args) -> ExitCode {
     if let Some(Part::Child(child)) = args.part {
-        let Child { parent, netns, uid, command } = child;
-        let error = demo::Child { parent, netns, uid, command }.become_it();
+        let Child { parent, netns, uid, arguments } = child;
+        let error = demo::Child { parent, netns, uid, arguments }.become_it();
         return Failure::other(format!("a part of the demo cannot start: {error}")).tell();
     }
     let mode = match args.mode {
         Mode::Monitor => weir_policy::decide::Mode::Monitor,
         Mode::Enforce => weir_policy::decide::Mode::Enforce,
     };
-    demo::run(&demo::Options { mode, serve: args.serve, keep: args.keep })
+    let Args { transparent, serve, keep, .. } = args;
+    demo::run(&demo::Options { mode, transparent, serve, keep })
 }

@@ -1,12 +1,65 @@
 //! What the intruder tries: one list, in the order of the transcript.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use super::shop::Workload;
 use super::shop::resp::command;
 
+/// Where the intruder sits. (Without pods all of it is one machine.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// In this service's application.
+    Application(Workload),
+    /// In a pod that has no business with the shop.
+    Stranger,
+}
+
+/// Who must see nothing of an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A service of the shop.
+    Service(Workload),
+    /// The server outside.
+    Outside,
+    /// A service's sidecar itself.
+    Sidecar(Workload),
+}
+
+impl Target {
+    /// As the transcript has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Service(workload) => workload.name(),
+            Self::Outside => "outside",
+            Self::Sidecar(_) => "weir",
+        }
+    }
+}
+
+/// How an attack gets there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Dialled as everybody dials the target.
+    Usual,
+    /// By TCP to this address.
+    Tcp(SocketAddr),
+    /// By UDP to this address.
+    Udp(SocketAddr),
+    /// By a Unix socket.
+    Unix(PathBuf),
+}
+
 /// One thing that the intruder tries.
 pub(super) struct Attack {
-    /// Whose sidecar it is sent to.
-    pub(super) target: Workload,
+    /// Where it is tried from.
+    pub(super) who: Who,
+    /// Whom it is meant for.
+    pub(super) target: Target,
+    /// How it gets there.
+    pub(super) way: Way,
+    /// Whose sidecar must refuse it and have it in its traffic log. None: the kernel refuses it.
+    pub(super) guard: Option<Workload>,
     /// What kind of thing it is, for a reader.
     pub(super) kind: &'static str,
     /// What is sent, in short.
@@ -28,7 +81,7 @@ pub(super) fn all(run: &str) -> Vec<Attack> {
 }
 
 /// A trace that is one word: no attack's is the beginning of another's.
-fn trace(list: &[Attack], run: &str) -> String {
+pub(super) fn trace(list: &[Attack], run: &str) -> String {
     format!("{run}{:02}", list.len() + 1)
 }
 
@@ -42,7 +95,10 @@ fn add_http(
 ) {
     let trace = trace(list, run);
     list.push(Attack {
-        target: Workload::Cart,
+        who: Who::Application(Workload::Frontend),
+        target: Target::Service(Workload::Cart),
+        way: Way::Usual,
+        guard: Some(Workload::Cart),
         kind,
         words: words.to_owned(),
         bytes: write(&trace).into_bytes(),
@@ -140,7 +196,10 @@ fn add_redis(
     trace: String,
 ) {
     list.push(Attack {
-        target: Workload::Store,
+        who: Who::Application(Workload::Cart),
+        target: Target::Service(Workload::Store),
+        way: Way::Usual,
+        guard: Some(Workload::Store),
         kind,
         words: words.to_owned(),
         bytes,

@@ -16,9 +16,6 @@ use rustix::thread::{
     set_thread_res_uid,
 };
 
-/// This program, when it stands where a program's name does.
-pub(super) const WEIR: &str = "weir";
-
 /// Where a child belongs and what it becomes. The command line's hidden `weir demo child` makes
 /// one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +26,17 @@ pub struct Child {
     pub netns: Option<PathBuf>,
     /// The user to become, with the group of that number and no other.
     pub uid: Option<u32>,
-    /// The program and its arguments; `weir` is this program, wherever it is installed.
-    pub command: Vec<OsString>,
+    /// The arguments with which this program is to go on.
+    pub arguments: Vec<OsString>,
 }
 
 impl Child {
     /// Takes the place and becomes the program: returns only if that fails.
     pub fn become_it(&self) -> io::Error {
         match self.take_place() {
-            Ok(()) => self.execute(),
+            // The open file itself: its path may lead through a directory that the new user may
+            // not enter, or be another program's by now.
+            Ok(()) => Command::new("/proc/self/exe").arg0("weir").args(&self.arguments).exec(),
             Err(error) => error,
         }
     }
@@ -57,44 +56,36 @@ impl Child {
             _ => Err(io::Error::other("the demo has ended")),
         }
     }
-
-    fn execute(&self) -> io::Error {
-        let Some((program, rest)) = self.command.split_first() else {
-            return io::ErrorKind::InvalidInput.into();
-        };
-        let mut command = match program.to_str() {
-            // The open file itself: its path may lead through a directory that the new user may
-            // not enter, or be another program's by now.
-            Some(WEIR) => {
-                let mut command = Command::new("/proc/self/exe");
-                command.arg0(WEIR);
-                command
-            }
-            _ => Command::new(program),
-        };
-        command.args(rest).exec()
-    }
 }
 
-/// A command that runs `program` as a child of this process's main thread.
+/// This program as a child of the calling thread, with which it ends; in a namespace, as a user,
+/// if that is asked for. Its arguments are the caller's to add.
 ///
 /// # Errors
 /// This program's file cannot be found.
-pub(super) fn command(
-    program: &str,
-    netns: Option<&Path>,
-    uid: Option<u32>,
-) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+pub(super) fn command(inside: Option<(&Path, u32)>) -> io::Result<Command> {
+    let mut command = this_program()?;
     command.args(["demo", "child"]);
     command.arg(format!("--parent={}", getpid().as_raw_nonzero()));
-    if let Some(netns) = netns {
-        command.arg("--netns").arg(netns);
+    if let Some((netns, uid)) = inside {
+        command.arg("--netns").arg(netns).arg(format!("--uid={uid}"));
     }
-    if let Some(uid) = uid {
-        command.arg(format!("--uid={uid}"));
+    command.arg("--");
+    Ok(command)
+}
+
+/// This program with nothing but defaults: what is set for other sidecars in the environment is
+/// not the demo's.
+///
+/// # Errors
+/// Its file cannot be found.
+pub(super) fn this_program() -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let settings = names.filter(|name| name.as_encoded_bytes().starts_with(b"WEIR_"));
+    for name in settings {
+        command.env_remove(name);
     }
-    command.arg("--").arg(program);
     Ok(command)
 }
 

@@ -2,7 +2,6 @@
 //! is checked to the letter.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,11 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::shop::PRODUCTS;
 use super::shop::http::Client;
+use super::shop::{Line, PRODUCTS};
 
 /// How many are in the shop at once.
-pub(super) const CUSTOMERS: u64 = 5;
+pub(super) const CUSTOMERS: usize = 5;
 /// A customer looks at an answer for this long.
 const LOOK: Duration = Duration::from_millis(15);
 /// An answer later than this counts as none.
@@ -43,14 +42,19 @@ pub(super) struct Customers {
 }
 
 impl Customers {
-    /// Lets them in at `door`.
-    pub(super) fn enter(door: SocketAddr) -> Self {
+    /// Lets them in at `doors`, one taking the first, another the next.
+    pub(super) fn enter(doors: &[Line]) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let (leave, leaving) = watch::channel(false);
         let carts = Arc::new(AtomicU64::new(1000));
         let mut tasks = JoinSet::new();
-        for _ in 0..CUSTOMERS {
-            tasks.spawn(customer(door, Arc::clone(&carts), Arc::clone(&tally), leaving.clone()));
+        for door in doors.iter().cycle().take(CUSTOMERS) {
+            tasks.spawn(customer(
+                door.clone(),
+                Arc::clone(&carts),
+                Arc::clone(&tally),
+                leaving.clone(),
+            ));
         }
         Self { tally, leave, tasks }
     }
@@ -73,7 +77,7 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 }
 
 async fn customer(
-    door: SocketAddr,
+    door: Line,
     carts: Arc<AtomicU64>,
     tally: Arc<Mutex<Tally>>,
     leaving: watch::Receiver<bool>,
@@ -81,7 +85,7 @@ async fn customer(
     while !*leaving.borrow() {
         let cart = carts.fetch_add(1, Ordering::Relaxed);
         lock(&tally).visits += 1;
-        if let Err(complaint) = visit(door, cart, &tally).await {
+        if let Err(complaint) = visit(&door, cart, &tally).await {
             let mut tally = lock(&tally);
             tally.failures += 1;
             if tally.complaints.len() < 5 {
@@ -93,7 +97,7 @@ async fn customer(
 }
 
 /// One visit, on a connection of its own: browse, fill the cart, look at it, check out.
-async fn visit(door: SocketAddr, cart: u64, tally: &Mutex<Tally>) -> Result<(), String> {
+async fn visit(door: &Line, cart: u64, tally: &Mutex<Tally>) -> Result<(), String> {
     let connect = Client::connect(door, "shop").await;
     let client = connect.map_err(|error| format!("the shop cannot be entered: {error}"))?;
     let mut visit = Visit { client, tally };

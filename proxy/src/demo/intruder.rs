@@ -1,13 +1,15 @@
-//! The intruder: somebody who runs code in the front end and can dial what the front end can.
+//! The intruder: somebody who runs code where an application does, and can dial what it can.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::attacks::Attack;
+use super::attacks::{Attack, Target};
+use super::origin::Origin;
 use super::shop::Workload;
 use super::shop::http::Answer;
 
@@ -18,8 +20,8 @@ const LIMIT: usize = 64 << 10;
 
 /// What the intruder got for an attack.
 pub(super) struct Booty {
-    /// The intruder's own address on this connection: the log's `client`.
-    pub(super) from: SocketAddr,
+    /// The intruder's own address on this connection, if there is one: the log's `client`.
+    pub(super) from: Option<SocketAddr>,
     /// What came back, in a few words.
     pub(super) words: String,
     /// Whether that is a no: a refusal in the protocol's words, or a closed door.
@@ -28,13 +30,31 @@ pub(super) struct Booty {
     pub(super) id: Option<String>,
 }
 
+impl Booty {
+    /// What somebody got who was not even let in.
+    pub(super) fn nothing(error: &io::Error) -> Self {
+        Self { from: None, words: format!("an error: {error}"), refused: true, id: None }
+    }
+}
+
 /// Tries one thing on a connection of its own.
 ///
 /// # Errors
-/// The sidecar cannot be reached at all.
-pub(super) async fn attempt(attack: &Attack, at: SocketAddr) -> io::Result<Booty> {
-    let mut stream = TcpStream::connect(at).await?;
-    let from = stream.local_addr()?;
+/// Nothing can be reached at `at`.
+pub(super) async fn attempt(attack: &Attack, origin: &Origin, at: SocketAddr) -> io::Result<Booty> {
+    let (from, connected) = origin.try_to_connect(at).await?;
+    let booty = match connected {
+        Ok(stream) => converse(attack, stream).await,
+        // Accepted and reset, before it was seen that it was accepted.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            told(attack, &[], End::Reset)
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Booty { from: Some(from), ..booty })
+}
+
+async fn converse(attack: &Attack, mut stream: TcpStream) -> Booty {
     // A door that closes while we talk is an outcome, seen again in the reading.
     let _ = stream.write_all(&attack.bytes).await;
     let mut bytes = Vec::new();
@@ -49,8 +69,52 @@ pub(super) async fn attempt(attack: &Attack, at: SocketAddr) -> io::Result<Booty
             Err(_) => break End::Silent,
         }
     };
-    let (refused, words) = judge(attack, &bytes, end);
-    Ok(Booty { from, words, refused, id: id(&String::from_utf8_lossy(&bytes)) })
+    told(attack, &bytes, end)
+}
+
+fn told(attack: &Attack, bytes: &[u8], end: End) -> Booty {
+    let (refused, words) = judge(attack, bytes, end);
+    Booty { from: None, words, refused, id: id(&String::from_utf8_lossy(bytes)) }
+}
+
+/// Sends one datagram, and waits a while for an answer or an error.
+///
+/// # Errors
+/// No socket can be made.
+pub(super) async fn send(attack: &Attack, origin: &Origin, to: SocketAddr) -> io::Result<Booty> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = origin.datagrams((any, 0).into()).await?;
+    let talk = async {
+        socket.connect(to).await?;
+        socket.send(&attack.bytes).await?;
+        socket.recv(&mut [0; 512]).await
+    };
+    let (refused, words) = match tokio::time::timeout(SILENCE, talk).await {
+        Ok(Err(error)) => (true, format!("an error: {error}")),
+        Ok(Ok(_)) => (false, "an answer".to_owned()),
+        Err(_) => (false, "no error: it was sent".to_owned()),
+    };
+    Ok(Booty { from: None, words, refused, id: None })
+}
+
+/// Connects to a Unix socket and speaks.
+pub(super) async fn knock(attack: &Attack, origin: &Origin, path: &Path) -> Booty {
+    let mut stream = match origin.connect_unix(path.to_owned()).await {
+        Ok(stream) => stream,
+        Err(error) => return Booty::nothing(&error),
+    };
+    let mut bytes = Vec::new();
+    let talked = async {
+        stream.write_all(&attack.bytes).await?;
+        stream.read_to_end(&mut bytes).await
+    };
+    let _ = tokio::time::timeout(SILENCE, talked).await;
+    let words =
+        if bytes.is_empty() { "the connection was closed".into() } else { first_line(&bytes) };
+    Booty { from: None, words, refused: bytes.is_empty(), id: None }
 }
 
 #[derive(Clone, Copy)]
@@ -63,8 +127,8 @@ enum End {
 
 fn complete(attack: &Attack, bytes: &[u8]) -> bool {
     match attack.target {
-        Workload::Store => error(bytes).is_some(),
-        Workload::Frontend | Workload::Cart => Answer::parse(bytes).is_some(),
+        Target::Service(Workload::Store) => error(bytes).is_some(),
+        _ => Answer::parse(bytes).is_some(),
     }
 }
 
@@ -77,7 +141,7 @@ fn error(bytes: &[u8]) -> Option<String> {
 }
 
 fn judge(attack: &Attack, bytes: &[u8], end: End) -> (bool, String) {
-    if attack.target == Workload::Store {
+    if attack.target == Target::Service(Workload::Store) {
         if let Some(line) = error(bytes) {
             let before = bytes.split(|&b| b == b'\r').next().unwrap_or_default();
             let refused = attack.allowed == 0 || before.starts_with(b"*");

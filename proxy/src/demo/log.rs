@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -25,12 +25,24 @@ pub(super) struct Record {
     /// The client's address.
     #[serde(default)]
     pub(super) client: Option<String>,
+    /// The connection.
+    #[serde(default)]
+    pub(super) conn: String,
+    /// `inbound` or `outbound`.
+    #[serde(default)]
+    side: String,
 }
 
 impl Record {
     /// Whether it is of a connection from this address.
     pub(super) fn is_from(&self, client: SocketAddr) -> bool {
         self.client.as_deref() == Some(client.to_string().as_str())
+    }
+
+    /// Whether it is of a connection from this address, by any port.
+    pub(super) fn is_from_ip(&self, client: IpAddr) -> bool {
+        let address = self.client.as_deref().and_then(|client| client.parse::<SocketAddr>().ok());
+        address.is_some_and(|address| address.ip() == client)
     }
 
     /// Whether the operation passed and was inside the policy.
@@ -45,7 +57,8 @@ pub(super) struct Log {
     partial: Vec<u8>,
     /// Every record but the allowed ones, oldest first.
     pub(super) violations: Vec<Record>,
-    /// How many operations were allowed.
+    page: usize,
+    /// How many operations towards the service were allowed.
     pub(super) allowed: u64,
 }
 
@@ -59,8 +72,19 @@ impl Log {
             file: File::open(path)?,
             partial: Vec::new(),
             violations: Vec::new(),
+            page: 0,
             allowed: 0,
         })
+    }
+
+    /// Lets what was read so far be the past.
+    pub(super) fn turn_page(&mut self) {
+        self.page = self.violations.len();
+    }
+
+    /// The violations since the page was turned.
+    pub(super) fn page(&self) -> &[Record] {
+        &self.violations[self.page..]
     }
 
     /// Takes in what was written since the last time.
@@ -76,7 +100,7 @@ impl Log {
             }
             let record: Record = serde_json::from_slice(line)?;
             if record.allowed() {
-                self.allowed += u64::from(record.op.is_some());
+                self.allowed += u64::from(record.op.is_some() && record.side == "inbound");
             } else {
                 self.violations.push(record);
             }

@@ -1,5 +1,6 @@
 //! `weir demo`: a little shop on this machine, with a sidecar at each of its services, customers
-//! who must not notice, and an intruder who must not get anywhere.
+//! who must not notice, and an intruder who must not get anywhere. With `--transparent` it is in
+//! pods: network namespaces whose connections `weir init` redirects.
 //!
 //! Nothing that the demo says is taken from what the sidecars say alone: the services keep all
 //! that they receive, every attack has a trace of its own, and a refusal counts only if the
@@ -10,15 +11,18 @@ mod child;
 mod customers;
 mod intruder;
 mod log;
+mod namespace;
+mod origin;
 mod report;
 mod shop;
 mod sidecar;
 mod stage;
+mod town;
 mod transcript;
+mod tries;
 mod workplace;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -32,6 +36,7 @@ use customers::Customers;
 use report::Outcome;
 use shop::Workload;
 use stage::{Finding, Stage};
+use town::Town;
 use transcript::Transcript;
 use workplace::Workplace;
 
@@ -50,6 +55,8 @@ const STOPPED: &str = "stopped by a signal";
 pub struct Options {
     /// The mode of the sidecars.
     pub mode: Mode,
+    /// In pods whose connections are redirected: network namespaces of the demo's own.
+    pub transparent: bool,
     /// Keep the shop open after the run, until a signal comes.
     pub serve: bool,
     /// Where to put the policies and logs, and leave them.
@@ -76,12 +83,13 @@ pub fn run(options: &Options) -> ExitCode {
 
 /// Makes the place, plays, and takes the place away again unless someone wants it.
 fn start(options: &Options, transcript: &mut Transcript) -> Result<bool, String> {
+    let town = if options.transparent { Some(Town::build()?) } else { None };
     let run = random_word().map_err(|error| format!("no random word: {error}"))?;
     let place = Workplace::new(options.keep.as_deref(), &run);
     let mut place = place.map_err(|error| format!("no place for the demo's files: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let result = runtime.block_on(perform(options, transcript, &mut place, &run));
+    let result = runtime.block_on(perform(options, transcript, &mut place, &run, town));
     // What went wrong is in the logs: then they stay. (That monitor refuses nothing is no fault.)
     match &result {
         Ok(true) => {}
@@ -101,25 +109,29 @@ async fn perform(
     transcript: &mut Transcript,
     place: &mut Workplace,
     run: &str,
+    town: Option<Town>,
 ) -> Result<bool, String> {
     let mut stop = Stop::listen().map_err(|error| format!("no signals: {error}"))?;
     let mut stage = tokio::select! {
-        stage = Stage::set(place, options.mode) => stage?,
+        stage = Stage::set(place, options.mode, town) => stage?,
         () = stop.comes() => return Err(STOPPED.to_owned()),
     };
-    report::opening(transcript, &stage.sidecars.0, place, options.mode);
+    report::opening(transcript, &stage, place, options.mode);
     let outcome = tokio::select! {
         outcome = play(&mut stage, transcript, run) => outcome.map_err(|e| e.to_string())?,
         () = stop.comes() => return Err(STOPPED.to_owned()),
         () = tokio::time::sleep(BOUND) => return Err("given up: it takes too long".to_owned()),
     };
     report::summary(transcript, &outcome, options.mode);
+    if !options.transparent && rustix::process::geteuid().is_root() {
+        report::more(transcript);
+    }
     if options.serve || place.stays() {
         report::question(transcript, place, &outcome);
     }
     if options.serve {
         stage.stop_recording();
-        report::invitation(transcript, &stage.sidecars.0, place);
+        report::invitation(transcript, &stage, place);
         stop.comes().await;
     }
     Ok(outcome.holds())
@@ -128,11 +140,12 @@ async fn perform(
 /// The run itself: customers all along, and the attacks one by one.
 async fn play(stage: &mut Stage, transcript: &mut Transcript, run: &str) -> io::Result<Outcome> {
     let began = Instant::now();
-    let customers = Customers::enter(stage.address(Workload::Frontend)?);
+    let customers = Customers::enter(&stage.doors()?);
     tokio::time::sleep(QUIET).await;
     report::progress(transcript, &customers.tally());
 
-    let attacks = attacks::all(run);
+    let mut attacks = attacks::all(run);
+    tries::add(&mut attacks, stage, run);
     let mut findings = Vec::new();
     for (n, attack) in attacks.iter().enumerate() {
         let finding = stage.attack(attack).await?;
@@ -150,7 +163,8 @@ async fn play(stage: &mut Stage, transcript: &mut Transcript, run: &str) -> io::
         finding.reached = stage.reached(attack)?;
     }
     let served = stage.operations(Workload::Frontend)?;
-    let known: Vec<SocketAddr> = findings.iter().map(|finding| finding.booty.from).collect();
+    let records = findings.iter().filter_map(|finding| finding.record.as_ref());
+    let known: Vec<String> = records.map(|record| record.conn.clone()).collect();
     Ok(Outcome {
         served: u64::try_from(served).unwrap_or(u64::MAX),
         logged: stage.logged(tally.requests).await?,
@@ -170,7 +184,7 @@ fn example(attacks: &[Attack], findings: &[Finding]) -> Option<(Workload, String
     let mut pairs = attacks.iter().zip(findings);
     pairs.find_map(|(attack, finding)| {
         let record = finding.record.as_ref().filter(|record| record.op.is_some())?;
-        Some((attack.target, record.id.clone()))
+        Some((attack.guard?, record.id.clone()))
     })
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::attacks::Attack;
+use super::attacks::{Attack, Target};
 use super::customers::{CUSTOMERS, Tally};
 use super::log::Record;
 use super::shop::Workload;
-use super::sidecar::{Sidecar, mode_word};
-use super::stage::Finding;
+use super::sidecar::mode_word;
+use super::stage::{Finding, Stage};
+use super::town::{Family, Pod, Town};
 use super::transcript::{Tone, Transcript, printable};
 use super::workplace::Workplace;
 use weir_policy::decide::Mode;
@@ -50,19 +51,50 @@ impl Outcome {
 }
 
 /// The picture of the shop, and where everything is.
-pub(super) fn opening(to: &mut Transcript, sidecars: &[Sidecar], place: &Workplace, mode: Mode) {
+pub(super) fn opening(to: &mut Transcript, stage: &Stage, place: &Workplace, mode: Mode) {
+    match stage.town() {
+        None => shop(to, stage),
+        Some(town) => pods(to, town),
+    }
+    let dir = place.dir().display();
+    to.line(&format!("   mode {}; policies and logs in {dir}\n", mode_word(mode)));
+}
+
+fn shop(to: &mut Transcript, stage: &Stage) {
     let title = to.paint(Tone::Strong, "Weir demo");
     to.line(&format!("{title}: a little shop, with a sidecar at each service\n"));
     to.line("   customers -->[weir]--> front end -->[weir]--> cart -->[weir]--> store");
     to.line("                              |           ^              ^");
     to.line("                          intruder -------+--------------+\n");
-    for sidecar in sidecars {
+    for sidecar in &stage.sidecars.0 {
         let name = sidecar.workload.name();
         let at = sidecar.address;
         to.line(&format!("   {name:<9} is dialled at {at}, its sidecar's address"));
     }
-    let dir = place.dir().display();
-    to.line(&format!("   mode {}; policies and logs in {dir}\n", mode_word(mode)));
+}
+
+fn pods(to: &mut Transcript, town: &Town) {
+    let title = to.paint(Tone::Strong, "Weir demo");
+    to.line(&format!("{title}: a little shop in pods, each redirected to a sidecar of its own\n"));
+    to.line("   customers --> front end --> cart --> store      stranger      outside");
+    to.line("                  [weir]      [weir]    [weir]");
+    to.line("                 intruder    intruder              intruder\n");
+    for of in Workload::ALL {
+        let words = format!("port {}, redirected", of.port());
+        to.line(&pod(town, of.name(), town.pod(of), &words));
+    }
+    to.line(&pod(town, "customers", &town.customers, "where the customers come from"));
+    to.line(&pod(town, "stranger", &town.stranger, "a pod that has no business with the shop"));
+    to.line(&pod(town, "outside", &town.outside, "a server that is none of the shop's"));
+    if !town.ipv6 {
+        to.line("   There is no IPv6 here: what would be tried over it is left out.");
+    }
+}
+
+fn pod(town: &Town, name: &str, pod: &Pod, words: &str) -> String {
+    let address = |family: &Family| format!("{:<12}", pod.address(*family, 0).ip());
+    let addresses: String = town.families().iter().map(address).collect();
+    format!("   {name:<10} {addresses} {words}")
 }
 
 /// The customers so far, in a line.
@@ -88,7 +120,9 @@ pub(super) fn attack(to: &mut Transcript, n: usize, attack: &Attack, finding: &F
     let got = printable(&finding.booty.words);
     let id = finding.booty.id.as_ref().map(|id| format!(", id {id}"));
     // A Redis error has the id in its words.
-    let id = id.filter(|_| attack.target != Workload::Store).unwrap_or_default();
+    let id = id
+        .filter(|_| !matches!(attack.target, Target::Service(Workload::Store)))
+        .unwrap_or_default();
     to.line(&format!("   {} {got}{id}", label(to, "intruder")));
     let seen = match &finding.reached {
         None => "saw nothing of it".to_owned(),
@@ -96,6 +130,7 @@ pub(super) fn attack(to: &mut Transcript, n: usize, attack: &Attack, finding: &F
     };
     to.line(&format!("   {} {seen}", label(to, attack.target.name())));
     let record = match &finding.record {
+        None if !finding.logged => "none: it is refused by the kernel".to_owned(),
         None => "has no record of it".to_owned(),
         Some(record) => words_of(record),
     };
@@ -149,6 +184,13 @@ pub(super) fn summary(to: &mut Transcript, outcome: &Outcome, mode: Mode) {
     to.line(&verdict);
 }
 
+/// What else root can see.
+pub(super) fn more(to: &mut Transcript) {
+    let words = "As root, see the same in pods behind the real redirect: weir demo --transparent";
+    let words = to.paint(Tone::Quiet, words);
+    to.line(&words);
+}
+
 /// How to ask why something was refused, as long as the files are there.
 pub(super) fn question(to: &mut Transcript, place: &Workplace, outcome: &Outcome) {
     let Some((of, id)) = &outcome.example else { return };
@@ -164,19 +206,29 @@ fn program() -> String {
 }
 
 /// How to go on by hand while the shop stays open.
-pub(super) fn invitation(to: &mut Transcript, sidecars: &[Sidecar], place: &Workplace) {
+pub(super) fn invitation(to: &mut Transcript, stage: &Stage, place: &Workplace) {
     to.line("\nThe shop stays open until Ctrl-C. Try it:\n");
-    if let [frontend, cart, store] = sidecars {
+    let within = |who: &Pod| format!("nsenter --net={} ", who.namespace.path().display());
+    // Where each line is run: as the customers, and in the front end's and the cart's pods.
+    let [customers, in_front, in_cart] = match stage.town() {
+        None => [const { String::new() }; 3],
+        Some(town) => {
+            [&town.customers, town.pod(Workload::Frontend), town.pod(Workload::Cart)].map(within)
+        }
+    };
+    if let [frontend, cart, store] = stage.sidecars.0.as_slice() {
         let (front, cart_at) = (frontend.address, cart.address);
         let (host, port) = (store.address.ip(), store.address.port());
-        to.line(&format!("   curl -i http://{front}/products"));
-        to.line(&format!("   curl -i -d 'product=3&quantity=2' http://{front}/carts/7/items"));
-        to.line(&format!("   curl -i http://{front}/carts/7"));
-        to.line(&format!("   curl -i -X DELETE http://{cart_at}/carts/7                # refused"));
-        to.line(&format!("   curl -i --path-as-is http://{cart_at}/carts/..%2fadmin  # refused"));
-        to.line(&format!("   redis-cli -h {host} -p {port} HGETALL cart:7"));
-        to.line(&format!("   redis-cli -h {host} -p {port} KEYS '*'                 # refused"));
-        to.line(&format!("   curl -s http://{}/metrics", cart.admin));
+        let (shop, carts) = (format!("{customers}curl -i"), format!("{in_front}curl -i"));
+        to.line(&format!("   {shop} http://{front}/products"));
+        to.line(&format!("   {shop} -d 'product=3&quantity=2' http://{front}/carts/7/items"));
+        to.line(&format!("   {shop} http://{front}/carts/7"));
+        to.line(&format!("   {carts} -X DELETE http://{cart_at}/carts/7                # refused"));
+        to.line(&format!("   {carts} --path-as-is http://{cart_at}/carts/..%2fadmin  # refused"));
+        let redis = format!("{in_cart}redis-cli -h {host} -p {port}");
+        to.line(&format!("   {redis} HGETALL cart:7"));
+        to.line(&format!("   {redis} KEYS '*'                 # refused"));
+        to.line(&format!("   {in_cart}curl -s http://{}/metrics", cart.admin.address));
         if let Some(socket) = &cart.socket {
             let socket = socket.display();
             to.line(&format!("   {} mode --socket {socket}", program()));

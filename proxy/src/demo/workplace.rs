@@ -1,12 +1,13 @@
 //! The demo's files: a directory of its own, taken away at the end unless someone wants it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use super::shop::Workload;
+use super::town::{Family, Town};
 
 /// A directory with three files per sidecar: policy, traffic log, program log.
 pub(super) struct Workplace {
@@ -51,14 +52,42 @@ impl Workplace {
         &self.dir
     }
 
-    /// Writes a workload's policy for the port that its service was given, and says where.
+    /// Writes a workload's policy, and says where.
     ///
     /// # Errors
     /// Those of writing a file.
-    pub(super) fn write_policy(&self, of: Workload, service: SocketAddr) -> io::Result<PathBuf> {
+    pub(super) fn write_policy(&self, of: Workload, text: &str) -> io::Result<PathBuf> {
         let path = self.dir.join(format!("{}.yaml", of.name()));
-        fs::write(&path, policy(of, service.port()))?;
+        fs::write(&path, text)?;
         Ok(path)
+    }
+
+    /// Makes a sidecar's traffic log, so that it can be read before the sidecar has written to it;
+    /// it is `owner`'s, if somebody else is to write it.
+    ///
+    /// # Errors
+    /// Those of making a file.
+    pub(super) fn make_traffic_log(&self, of: Workload, owner: Option<u32>) -> io::Result<()> {
+        let mut log = File::options();
+        log.create(true).append(true).mode(0o600);
+        fchown(log.open(self.traffic_log(of))?, owner, owner)
+    }
+
+    /// Lets `user` work here too: the directory opens for everybody (the logs in it do not), and
+    /// there is a place for sockets of the user's own, whose path is the answer.
+    ///
+    /// # Errors
+    /// Those of making a directory.
+    pub(super) fn admit(&self, user: u32) -> io::Result<PathBuf> {
+        if self.temporary {
+            fs::set_permissions(&self.dir, PermissionsExt::from_mode(0o755))?;
+        }
+        let sockets = self.dir.join("sockets");
+        match fs::DirBuilder::new().mode(0o755).create(&sockets) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => chown(&sockets, Some(user), Some(user))?,
+        }
+        Ok(sockets)
     }
 
     /// A sidecar's traffic log.
@@ -80,24 +109,58 @@ impl Drop for Workplace {
     }
 }
 
-/// The checked-in policy, with the port that the service really has.
-fn policy(of: Workload, port: u16) -> String {
-    let (text, usual) = match of {
-        Workload::Frontend => (include_str!("policy/frontend.yaml"), 8080),
-        Workload::Cart => (include_str!("policy/cart.yaml"), 8081),
-        Workload::Store => (include_str!("policy/store.yaml"), 6379),
+/// The checked-in policy.
+fn policy(of: Workload) -> &'static str {
+    match of {
+        Workload::Frontend => include_str!("policy/frontend.yaml"),
+        Workload::Cart => include_str!("policy/cart.yaml"),
+        Workload::Store => include_str!("policy/store.yaml"),
+    }
+}
+
+/// The policy, with the port that the service really has.
+pub(super) fn policy_for(of: Workload, service: SocketAddr) -> String {
+    policy(of).replace(&ports(of.port()), &ports(service.port()))
+}
+
+fn ports(port: u16) -> String {
+    format!("ports: [{port}]")
+}
+
+/// The policy for a pod: only the one that has to may call, by its pod's addresses, and outbound
+/// is governed too.
+pub(super) fn policy_in(town: &Town, of: Workload) -> String {
+    let (outbound, caller) = match of {
+        Workload::Frontend => (include_str!("policy/outbound/frontend.yaml"), None),
+        Workload::Cart => (include_str!("policy/outbound/cart.yaml"), Some(Workload::Frontend)),
+        Workload::Store => (include_str!("policy/outbound/store.yaml"), Some(Workload::Cart)),
     };
-    text.replace(&format!("ports: [{usual}]"), &format!("ports: [{port}]"))
+    let inbound = match caller {
+        Some(caller) => policy(of).replace("{cidr: 127.0.0.0/8}", &peers(town, caller)),
+        None => policy(of).to_owned(),
+    };
+    let outbound = outbound.replace("CART", &peers(town, Workload::Cart));
+    inbound + &outbound.replace("STORE", &peers(town, Workload::Store))
+}
+
+/// A pod's addresses as peers.
+fn peers(town: &Town, of: Workload) -> String {
+    let peer = |family: &Family| {
+        let ip = town.pod(of).address(*family, 0).ip();
+        format!("{{cidr: {ip}/{}}}", if ip.is_ipv4() { 32 } else { 128 })
+    };
+    town.families().iter().map(peer).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Workload, Workplace, policy};
+    use super::{Workload, Workplace, policy_for};
 
     #[test]
     fn each_policy_gets_the_port() {
         for workload in Workload::ALL {
-            assert!(policy(workload, 12345).contains("ports: [12345]"), "{workload:?}");
+            let text = policy_for(workload, ([127, 0, 0, 1], 12345).into());
+            assert!(text.contains("ports: [12345]"), "{workload:?}");
         }
     }
 

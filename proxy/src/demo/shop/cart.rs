@@ -1,7 +1,6 @@
 //! The cart service. Careless on purpose: it decodes paths before it looks at them, resolves
 //! `..`, obeys a header that changes the method, and trusts whoever calls.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -9,6 +8,7 @@ use hyper::{Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+use super::Line;
 use super::catalogue::find;
 use super::http::{Reply, body, serve as serve_http, text};
 use super::recorder::Recorder;
@@ -16,13 +16,13 @@ use super::resp::{Client, Value};
 
 /// One connection's way to the store, opened when it is first needed.
 struct Store {
-    address: SocketAddr,
+    line: Line,
     client: Mutex<Option<Client>>,
 }
 
 /// Serves the cart service until it is dropped.
-pub(super) async fn serve(listener: TcpListener, recorder: Recorder, store: SocketAddr) {
-    let connect = move || Arc::new(Store { address: store, client: Mutex::default() });
+pub(super) async fn serve(listener: TcpListener, recorder: Recorder, store: Line) {
+    let connect = move || Arc::new(Store { line: store.clone(), client: Mutex::default() });
     let notes = recorder.clone();
     serve_http(listener, recorder, connect, move |store, request| {
         notes.operation(format!("{} {}", request.method(), request.uri()));
@@ -149,7 +149,7 @@ impl Store {
         let mut slot = self.client.lock().await;
         let mut client = match slot.take() {
             Some(client) => client,
-            None => Client::connect(self.address).await.map_err(|e| lost(&e))?,
+            None => Client::connect(&self.line).await.map_err(|e| lost(&e))?,
         };
         let value = client.call(command).await.map_err(|e| lost(&e))?;
         *slot = Some(client);

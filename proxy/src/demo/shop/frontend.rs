@@ -1,6 +1,5 @@
 //! The front end: shows the range, and passes what concerns carts on to the cart service.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -8,19 +7,20 @@ use hyper::{Method, Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+use super::Line;
 use super::catalogue::{PRODUCTS, find};
 use super::http::{Client, Reply, body, serve as serve_http, text};
 use super::recorder::Recorder;
 
 /// One connection's way to the cart service, opened when it is first needed.
 struct CartService {
-    address: SocketAddr,
+    line: Line,
     client: Mutex<Option<Client>>,
 }
 
 /// Serves the front end until it is dropped.
-pub(super) async fn serve(listener: TcpListener, recorder: Recorder, cart: SocketAddr) {
-    let connect = move || Arc::new(CartService { address: cart, client: Mutex::default() });
+pub(super) async fn serve(listener: TcpListener, recorder: Recorder, cart: Line) {
+    let connect = move || Arc::new(CartService { line: cart.clone(), client: Mutex::default() });
     let notes = recorder.clone();
     serve_http(listener, recorder, connect, move |cart, request| {
         notes.operation(format!("{} {}", request.method(), request.uri()));
@@ -70,7 +70,7 @@ impl CartService {
         let mut slot = self.client.lock().await;
         let mut client = match slot.take() {
             Some(client) => client,
-            None => match Client::connect(self.address, "cart").await {
+            None => match Client::connect(&self.line, "cart").await {
                 Ok(client) => client,
                 Err(error) => return unreachable(&error),
             },

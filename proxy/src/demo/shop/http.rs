@@ -2,7 +2,6 @@
 //! one request at a time.
 
 use std::io;
-use std::net::SocketAddr;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -14,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::Line;
 use super::recorder::Recorder;
 
 /// What a handler answers.
@@ -114,10 +114,8 @@ impl Client {
     ///
     /// # Errors
     /// Those of the connect.
-    pub(in crate::demo) async fn connect(to: SocketAddr, host: &'static str) -> io::Result<Self> {
-        let stream = TcpStream::connect(to).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, host })
+    pub(in crate::demo) async fn connect(to: &Line, host: &'static str) -> io::Result<Self> {
+        Ok(Self { stream: to.dial().await?, host })
     }
 
     /// Sends a request and waits for its answer.

@@ -1,6 +1,7 @@
 //! The shop: a front end and a cart service that speak HTTP, and a store that speaks Redis.
 //!
-//! They are tasks of the demo's process with real sockets between them. Each keeps a
+//! They are tasks of the demo's process with real sockets between them, which may be in several
+//! network namespaces. Each keeps a
 //! [`Recorder`] of all that it receives, which is how the demo knows what an attack reached.
 //! They are careless on purpose: the cart service decodes paths and obeys override headers,
 //! the store runs any command from anyone.
@@ -9,6 +10,7 @@ mod cart;
 mod catalogue;
 mod frontend;
 pub(super) mod http;
+mod outside;
 mod recorder;
 pub(super) mod resp;
 mod store;
@@ -16,10 +18,13 @@ mod store;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::origin::Origin;
+use super::town::Town;
 pub(super) use catalogue::PRODUCTS;
+pub(super) use outside::Outside;
 pub(super) use recorder::Recorder;
 
 /// One of the shop's three services.
@@ -45,6 +50,36 @@ impl Workload {
             Self::Store => "store",
         }
     }
+
+    /// The service's port, where it can choose.
+    pub(super) fn port(self) -> u16 {
+        match self {
+            Self::Frontend => 8080,
+            Self::Cart => 8081,
+            Self::Store => 6379,
+        }
+    }
+}
+
+/// A service as somebody dials it: from where, and at which address.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// From where.
+    pub(super) origin: Origin,
+    /// Where it is dialled.
+    pub(super) address: SocketAddr,
+}
+
+impl Line {
+    /// Dials.
+    ///
+    /// # Errors
+    /// Those of the connect.
+    pub(super) async fn dial(&self) -> io::Result<TcpStream> {
+        let stream = self.origin.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
 /// A service whose socket is bound and which is not served yet.
@@ -57,14 +92,14 @@ pub(super) struct Door {
 }
 
 impl Door {
-    async fn open() -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    async fn open(origin: &Origin, at: SocketAddr) -> io::Result<Self> {
+        let listener = origin.listen(at).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address, recorder: Recorder::default() })
     }
 }
 
-/// The three services, bound to free ports of 127.0.0.1.
+/// The three services, bound.
 pub(super) struct Shop {
     /// The front end.
     pub(super) frontend: Door,
@@ -80,15 +115,27 @@ pub(super) struct Open {
 }
 
 impl Shop {
-    /// Binds the sockets, so that the sidecars can be told where to go.
+    /// Binds to free ports of 127.0.0.1, so that the sidecars can be told where to go.
     ///
     /// # Errors
     /// No free port.
     pub(super) async fn bind() -> io::Result<Self> {
+        let door = || Door::open(&Origin::Machine, (Ipv4Addr::LOCALHOST, 0).into());
+        Ok(Self { frontend: door().await?, cart: door().await?, store: door().await? })
+    }
+
+    /// Binds each service to its port in its pod.
+    ///
+    /// # Errors
+    /// Those of binding.
+    pub(super) async fn bind_in(town: &Town) -> io::Result<Self> {
+        let door = async |of: Workload| {
+            Door::open(&town.pod(of).application, town.everywhere(of.port())).await
+        };
         Ok(Self {
-            frontend: Door::open().await?,
-            cart: Door::open().await?,
-            store: Door::open().await?,
+            frontend: door(Workload::Frontend).await?,
+            cart: door(Workload::Cart).await?,
+            store: door(Workload::Store).await?,
         })
     }
 
@@ -103,7 +150,7 @@ impl Shop {
 
     /// Opens the shop: the front end calls the cart service at `cart`, the cart service the
     /// store at `store`.
-    pub(super) fn open(self, cart: SocketAddr, store: SocketAddr) -> Open {
+    pub(super) fn open(self, cart: Line, store: Line) -> Open {
         let mut tasks = JoinSet::new();
         tasks.spawn(frontend::serve(self.frontend.listener, self.frontend.recorder, cart));
         tasks.spawn(cart::serve(self.cart.listener, self.cart.recorder, store));

@@ -37,6 +37,13 @@ impl Recorder {
         Recorded { stream, tape, recorder: self.clone() }
     }
 
+    /// Keeps a datagram.
+    pub(super) fn datagram(&self, bytes: &[u8]) {
+        if !self.shared.stopped.load(Ordering::Relaxed) {
+            lock(&self.shared.tapes).push(Arc::new(Mutex::new(bytes.to_vec())));
+        }
+    }
+
     /// Notes an operation that the service carries out.
     pub(super) fn operation(&self, words: String) {
         if !self.shared.stopped.load(Ordering::Relaxed) {

@@ -1,10 +1,11 @@
 //! The little Redis protocol (RESP2) that the shop needs: its store's side and its client's.
 
 use std::io;
-use std::net::SocketAddr;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use super::Line;
 
 /// Longest line and longest bulk string.
 const LIMIT: u64 = 64 << 10;
@@ -146,11 +147,8 @@ impl Client {
     ///
     /// # Errors
     /// Those of the connect.
-    pub(super) async fn connect(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(to).await?;
-        stream.set_nodelay(true)?;
-        let stream = BufReader::new(stream);
-        Ok(Self { stream })
+    pub(super) async fn connect(to: &Line) -> io::Result<Self> {
+        Ok(Self { stream: BufReader::new(to.dial().await?) })
     }
 
     /// Sends a command and waits for its reply.
