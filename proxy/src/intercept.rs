@@ -7,8 +7,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -60,6 +61,8 @@ impl Way {
 pub(crate) enum Refusal {
     /// It was dialled to Weir's listener, or no redirect of Weir's brought it.
     NotRedirected,
+    /// It came in for an address that is not this machine's: Weir is nobody's way elsewhere.
+    NotLocal,
     /// It leads to a port of Weir's own on this machine.
     OwnPort,
     /// The redirect takes Weir's own connections, so that this one would come back for ever.
@@ -68,12 +71,14 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::NotRedirected, Self::OwnPort, Self::Looping];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::NotRedirected, Self::NotLocal, Self::OwnPort, Self::Looping];
 
     /// The word in log and metrics.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::NotRedirected => "not_redirected",
+            Self::NotLocal => "not_local",
             Self::OwnPort => "own_port",
             Self::Looping => "looping",
         }
@@ -96,6 +101,7 @@ pub(crate) enum Arrival {
 pub(crate) struct Intercept {
     /// The ports that Weir itself listens at.
     own_ports: Vec<u16>,
+    own_addresses: OwnAddresses,
     looping: AtomicBool,
     /// The local address of a connection that must not come back, and who waits to hear of it.
     awaited: Mutex<Option<(SocketAddr, oneshot::Sender<()>)>>,
@@ -154,12 +160,17 @@ impl Intercept {
         } else {
             Arrival::Carried
         };
-        match arrival {
-            Arrival::Carried if side == Side::Outbound && self.is_looping() => {
-                (way(server), Arrival::Refused(Refusal::Looping))
+        let refusal = match (arrival, side) {
+            (Arrival::Carried, Side::Outbound) if self.is_looping() => Refusal::Looping,
+            // What cannot be told is not carried.
+            (Arrival::Carried, Side::Inbound)
+                if !self.own_addresses.contain(server.ip()).unwrap_or(false) =>
+            {
+                Refusal::NotLocal
             }
-            arrival => (way(server), arrival),
-        }
+            _ => return (way(server), arrival),
+        };
+        (way(server), Arrival::Refused(refusal))
     }
 
     /// A connection to a port that Weir listens at, here or on another machine.
@@ -176,7 +187,7 @@ impl Intercept {
             return Arrival::Returned;
         }
         drop(awaited);
-        match is_of_this_machine(server.ip()) {
+        match self.own_addresses.contain(server.ip()) {
             // What cannot be told is taken for a loop.
             Ok(true) | Err(_) => Arrival::Refused(Refusal::OwnPort),
             // A peer's endpoint is as good as any: its metrics, say.
@@ -208,13 +219,29 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Whether an interface of this network namespace has the address.
+/// The addresses of this network namespace's interfaces, as they were when last looked at.
 ///
-/// # Errors
-/// What `getifaddrs(3)` says.
-fn is_of_this_machine(address: IpAddr) -> io::Result<bool> {
-    let interfaces = if_addrs::get_if_addrs()?;
-    Ok(address.is_loopback() || interfaces.iter().any(|interface| interface.ip() == address))
+/// The redirect takes whatever a peer on the same link sends to the pod's interface, for whatever
+/// address. Without Weir the kernel throws away what is not for this machine, unless it forwards.
+#[derive(Debug, Default)]
+struct OwnAddresses(ArcSwap<Vec<IpAddr>>);
+
+impl OwnAddresses {
+    /// Whether an interface has the address. The interfaces are looked at for an address that they
+    /// did not have before.
+    ///
+    /// # Errors
+    /// What `getifaddrs(3)` says.
+    fn contain(&self, address: IpAddr) -> io::Result<bool> {
+        if address.is_loopback() || self.0.load().contains(&address) {
+            return Ok(true);
+        }
+        let interfaces = if_addrs::get_if_addrs()?;
+        let addresses: Vec<_> = interfaces.iter().map(|interface| interface.ip()).collect();
+        let found = addresses.contains(&address);
+        self.0.store(Arc::new(addresses));
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
@@ -236,7 +263,8 @@ mod tests {
     #[test]
     fn own_addresses_are_known() {
         for (address, own) in [("127.0.0.1", true), ("127.9.9.9", true), ("192.0.2.1", false)] {
-            assert_eq!(is_of_this_machine(address.parse().unwrap()).unwrap(), own, "{address}");
+            let known = OwnAddresses::default();
+            assert_eq!(known.contain(address.parse().unwrap()).unwrap(), own, "{address}");
         }
     }
 
