@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use ipnet::IpNet;
 use weir::defaults;
@@ -56,24 +57,24 @@ pub(super) struct Args {
     admin_port: u16,
 
     /// Leave connections to these ports of this namespace alone: 22,9000-9010
-    #[arg(long, value_name = "PORTS", env = "WEIR_SKIP_INBOUND_PORTS", value_delimiter = ',')]
-    #[arg(help_heading = "Left alone")]
-    skip_inbound_ports: Vec<Ports>,
+    #[arg(long, value_name = "PORTS", env = "WEIR_SKIP_INBOUND_PORTS")]
+    #[arg(help_heading = "Left alone", value_parser = list(Ports::from_str))]
+    skip_inbound_ports: Vec<List<Ports>>,
 
     /// Leave connections to these ports of others alone
-    #[arg(long, value_name = "PORTS", env = "WEIR_SKIP_OUTBOUND_PORTS", value_delimiter = ',')]
-    #[arg(help_heading = "Left alone")]
-    skip_outbound_ports: Vec<Ports>,
+    #[arg(long, value_name = "PORTS", env = "WEIR_SKIP_OUTBOUND_PORTS")]
+    #[arg(help_heading = "Left alone", value_parser = list(Ports::from_str))]
+    skip_outbound_ports: Vec<List<Ports>>,
 
     /// Leave what comes from these addresses alone: 10.1.2.3,fd00:1::/32
-    #[arg(long, value_name = "CIDRS", env = "WEIR_SKIP_INBOUND_RANGES", value_delimiter = ',')]
-    #[arg(help_heading = "Left alone", value_parser = redirect::range)]
-    skip_inbound_ranges: Vec<IpNet>,
+    #[arg(long, value_name = "CIDRS", env = "WEIR_SKIP_INBOUND_RANGES")]
+    #[arg(help_heading = "Left alone", value_parser = list(redirect::range))]
+    skip_inbound_ranges: Vec<List<IpNet>>,
 
     /// Leave what goes to these addresses alone
-    #[arg(long, value_name = "CIDRS", env = "WEIR_SKIP_OUTBOUND_RANGES", value_delimiter = ',')]
-    #[arg(help_heading = "Left alone", value_parser = redirect::range)]
-    skip_outbound_ranges: Vec<IpNet>,
+    #[arg(long, value_name = "CIDRS", env = "WEIR_SKIP_OUTBOUND_RANGES")]
+    #[arg(help_heading = "Left alone", value_parser = list(redirect::range))]
+    skip_outbound_ranges: Vec<List<IpNet>>,
 
     /// What becomes of everything that is not TCP, both ways
     #[arg(long, value_enum, value_name = "WHAT", env = "WEIR_OTHER", default_value = "allow")]
@@ -82,9 +83,9 @@ pub(super) struct Args {
 
     /// A resolver that may be asked over UDP where the rest is refused; may be given again
     /// [default: those of /etc/resolv.conf]
-    #[arg(long = "dns-server", value_name = "IP", env = "WEIR_DNS_SERVERS", value_delimiter = ',')]
-    #[arg(help_heading = "Not TCP")]
-    dns_servers: Vec<IpAddr>,
+    #[arg(long = "dns-server", value_name = "IP", env = "WEIR_DNS_SERVERS")]
+    #[arg(help_heading = "Not TCP", value_parser = list(address))]
+    dns_servers: Vec<List<IpAddr>>,
 
     /// Print the rules for `nft -f`, and change nothing
     #[arg(long, group = "what", help_heading = "Instead")]
@@ -105,6 +106,26 @@ enum OtherArg {
     Allow,
     /// Refuse it with an error, but for DNS and what TCP and IPv6 live on
     Refuse,
+}
+
+/// Values with commas between them. An empty list is one too: a variable may be set to nothing.
+#[derive(Clone, Debug)]
+struct List<T>(Vec<T>);
+
+impl<T: Clone> List<T> {
+    fn all(lists: &[Self]) -> Vec<T> {
+        lists.iter().flat_map(|list| list.0.clone()).collect()
+    }
+}
+
+/// Reads a list whose values `one` reads.
+fn list<T>(
+    one: impl Fn(&str) -> Result<T, String> + Clone,
+) -> impl Fn(&str) -> Result<List<T>, String> + Clone {
+    move |text| {
+        let values = text.split(',').map(str::trim).filter(|value| !value.is_empty());
+        values.map(&one).collect::<Result<_, _>>().map(List)
+    }
 }
 
 /// Where resolvers are named (resolv.conf(5)).
@@ -155,12 +176,12 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         outbound_port: outbound,
         admin_port: args.admin_port,
         inbound: Skips {
-            ports: args.skip_inbound_ports.clone(),
-            ranges: args.skip_inbound_ranges.clone(),
+            ports: List::all(&args.skip_inbound_ports),
+            ranges: List::all(&args.skip_inbound_ranges),
         },
         outbound: Skips {
-            ports: args.skip_outbound_ports.clone(),
-            ranges: args.skip_outbound_ranges.clone(),
+            ports: List::all(&args.skip_outbound_ports),
+            ranges: List::all(&args.skip_outbound_ranges),
         },
         other: other(args)?,
         families: Families::of_this_host(),
@@ -168,13 +189,13 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
 }
 
 fn other(args: &Args) -> Result<Other, Failure> {
+    let mut resolvers = List::all(&args.dns_servers);
     if args.other == OtherArg::Allow {
-        return match args.dns_servers.is_empty() {
+        return match resolvers.is_empty() {
             true => Ok(Other::Allow),
             false => Err(Failure::usage("--dns-server goes with --other refuse")),
         };
     }
-    let mut resolvers = args.dns_servers.clone();
     if resolvers.is_empty() {
         resolvers =
             std::fs::read_to_string(RESOLV_CONF).as_deref().map(nameservers).unwrap_or_default();
@@ -225,6 +246,10 @@ fn port(text: &str) -> Result<u16, String> {
         Ok(port @ 1..) => Ok(port),
         _ => Err("write a port from 1 to 65535".to_owned()),
     }
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an address: write 10.96.0.10"))
 }
 
 fn failed(error: Error) -> Failure {

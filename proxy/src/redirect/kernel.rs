@@ -45,13 +45,10 @@ pub(super) fn replace(kernel: &Kernel, table: &Table) -> Result<(), Error> {
     let mut batch = Batch::new();
     for family in found(kernel)? {
         if family != table.family {
-            delete_table(&mut batch, family);
+            clear_away(&mut batch, family);
         }
     }
-    // It is added first, so that deleting it cannot fail. Without flags, so that nothing of one
-    // that is there changes.
-    add_table(&mut batch, table.family);
-    delete_table(&mut batch, table.family);
+    clear_away(&mut batch, table.family);
     add_table(&mut batch, table.family);
     for chain in &table.chains {
         add_chain(&mut batch, table.family, chain);
@@ -70,7 +67,7 @@ pub(super) fn remove(kernel: &Kernel) -> Result<Vec<Family>, Error> {
     if !families.is_empty() {
         let mut batch = Batch::new();
         for family in &families {
-            delete_table(&mut batch, *family);
+            clear_away(&mut batch, *family);
         }
         kernel.commit(batch)?;
     }
@@ -85,7 +82,10 @@ fn add_table(batch: &mut Batch, family: Family) {
     });
 }
 
-fn delete_table(batch: &mut Batch, family: Family) {
+/// Deletes the table with all that it holds. It is added first, so that deleting it cannot fail;
+/// without flags, so that one that is there is not changed.
+fn clear_away(batch: &mut Batch, family: Family) {
+    add_table(batch, family);
     let what = format!("removing the table `{} {NAME}`", family.name());
     batch.add(Kind::DelTable, family, what, |table| table.text(NFTA_TABLE_NAME, NAME));
 }

@@ -60,7 +60,9 @@ impl Error {
         use rustix::io::Errno;
         let (what, source) = (what.to_owned(), io::Error::from_raw_os_error(errno));
         match Errno::from_raw_os_error(errno) {
-            Errno::PERM | Errno::ACCESS => Self::NotPermitted,
+            // Answered before anything is looked at (nfnetlink_rcv); later it is about a table that
+            // a running program owns.
+            Errno::PERM if what == netlink::WHOLE => Self::NotPermitted,
             // The kernel's answer for a subsystem that it does not have (nfnetlink_rcv_batch).
             Errno::OPNOTSUPP if what == netlink::WHOLE => Self::NoNfTables,
             // For a kind of chain or of step, the same as for a name that does not exist.
@@ -93,4 +95,26 @@ pub fn verify(plan: &Plan) -> Result<Vec<Drift>, Error> {
 /// The redirect in nft's syntax, for `nft -f`, which makes the same of it as [`apply`].
 pub fn script(plan: &Plan) -> String {
     text::script(&build::table(plan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_answers_are_told_by_what_they_mean() {
+        // The numbers are Linux's (errno(3)): EPERM, ENOENT, EINVAL, EOPNOTSUPP, EAFNOSUPPORT.
+        let whole = netlink::WHOLE;
+        assert!(matches!(Error::of(whole, 1), Error::NotPermitted));
+        assert!(matches!(Error::of(whole, 95), Error::NoNfTables));
+        for errno in [2, 95, 97] {
+            let error = Error::of("the nat chain `output_nat`", errno);
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            assert!(error.to_string().contains("what the nat chain `output_nat` needs"), "{error}");
+        }
+        for errno in [1, 22] {
+            let error = Error::of("the table `ip weir`", errno).to_string();
+            assert!(error.starts_with("the kernel refused the table `ip weir`: "), "{error}");
+        }
+    }
 }

@@ -31,7 +31,7 @@ const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
 
 /// What an error that concerns no single change is about.
-pub(super) const WHOLE: &str = "the whole change";
+pub(super) const WHOLE: &str = "the whole request";
 /// How often a list is asked for anew that changed while it was read.
 const TRIES: usize = 10;
 /// The kernel makes its answers no longer than this where the reader has as much room.
@@ -207,7 +207,7 @@ impl Kernel {
             for answer in Answers(&answers) {
                 whole &= answer.flags & NLM_F_DUMP_INTR == 0;
                 match (answer.kind, answer.error()) {
-                    (_, Some(errno @ 1..)) => return Err(Error::of("the list", errno)),
+                    (_, Some(errno @ 1..)) => return Err(Error::of(WHOLE, errno)),
                     (NLMSG_DONE, _) => return Ok(whole.then_some(list)),
                     _ => list.extend(answer.listed()),
                 }

@@ -70,7 +70,11 @@ fn rules(table: &Table, expected: &Chain, found: &FoundChain, drift: &mut Vec<Dr
             }
             Step::Extra(index) => {
                 let handle = found.rules[index].handle;
-                format!("the chain `{name}` has a rule of another: `handle {handle}` in `nft -a`")
+                format!(
+                    "the chain `{name}` has a further rule: handle {handle} in \
+                     `nft -a list chain {} {NAME} {name}`",
+                    table.family.name()
+                )
             }
         }));
     }
