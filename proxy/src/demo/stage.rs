@@ -202,10 +202,18 @@ impl Stage {
     /// Lets the intruder try, then asks the service and the log what they know of it.
     ///
     /// # Errors
-    /// The sidecar cannot be reached, or its log cannot be read.
+    /// The sidecar has ended or cannot be reached, or its log cannot be read.
     pub(super) async fn attack(&mut self, attack: &Attack) -> io::Result<Finding> {
         let relayed = self.town().is_some()
             && matches!(attack.who, Who::Application(of) if attack.guard != Some(of));
+        let mut sidecars = self.sidecars.0.iter_mut();
+        let guard = sidecars.find(|sidecar| Some(sidecar.workload) == attack.guard);
+        if let Some(guard) = guard
+            && !guard.runs()
+        {
+            let name = guard.workload.name();
+            return Err(io::Error::other(format!("{name}'s sidecar has ended")));
+        }
         if let Some(log) = self.log(attack.guard) {
             log.refresh()?;
             log.turn_page();
