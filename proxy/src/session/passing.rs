@@ -53,7 +53,9 @@ impl Passing {
             _ => Protocol::Opaque,
         };
         let detail = Detail::default();
-        let transaction = cx.report.begin(cx.now, protocol, Some(&operation), &detail, outcome);
+        let mut transaction = cx.report.begin(cx.now, protocol, Some(&operation), &detail, outcome);
+        // What it was decided by belongs to it.
+        [transaction.bytes_in, transaction.bytes_out] = cx.totals;
         if outcome.verdict == Verdict::Refused {
             cx.report.end(cx.now, transaction);
             self.refuse(cx, out);
