@@ -36,6 +36,7 @@ impl Pressure {
 pub(crate) struct Budget {
     buffers: AtomicUsize,
     connections: AtomicUsize,
+    accepted: AtomicUsize,
     memory: AtomicUsize,
     descriptors: AtomicUsize,
     max_connections: AtomicUsize,
@@ -47,6 +48,7 @@ impl Default for Budget {
         Self {
             buffers: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
             memory: AtomicUsize::new(usize::MAX),
             descriptors: AtomicUsize::new(usize::MAX),
             max_connections: AtomicUsize::new(usize::MAX),
@@ -106,12 +108,18 @@ impl Budget {
     /// Counts a connection for as long as the guard lives.
     pub(crate) fn connection(self: &std::sync::Arc<Self>) -> ConnectionGuard {
         self.connections.fetch_add(1, Relaxed);
+        self.accepted.fetch_add(1, Relaxed);
         ConnectionGuard(self.clone())
     }
 
     /// Open connections.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Relaxed)
     }
 
     /// Waits until a connection ends or the limits change.

@@ -1,5 +1,5 @@
-//! Ending: on SIGTERM Weir goes on until the application's connections are gone or the grace
-//! period is nearly over, then accepts no more and says goodbye in each protocol, then ends what
+//! Ending: on SIGTERM Weir goes on until the application's connections are gone and no more come,
+//! or the grace period is nearly over, then accepts no more and says goodbye in each protocol, then ends what
 //! is left.
 
 use std::time::{Duration, Instant};
@@ -12,6 +12,9 @@ use crate::shared::Shared;
 
 /// How long before the end of the grace period connections are told goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long nobody may have come before nobody is expected any more: who was told that Weir is
+/// ready has to hear first that it is not.
+const QUIET: Duration = Duration::from_secs(1);
 /// How long connections that are ended may take to flush.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -35,7 +38,7 @@ pub(crate) async fn drain(
     let begun = Instant::now();
     info!(connections = shared.budget.connections(), ?grace, "draining");
     if ask == Ask::Orderly {
-        gone(shared, begun + grace.saturating_sub(GOODBYE)).await;
+        quiet(shared, begun + grace.saturating_sub(GOODBYE)).await;
     }
     accepting.shutdown().await;
     shared.registry.tell_all(Notice::Goodbye);
@@ -50,6 +53,21 @@ pub(crate) async fn drain(
         gone(shared, Instant::now() + LAST).await;
     }
     left
+}
+
+/// Waits until no connection is left and none has come for a while, or until `end`.
+async fn quiet(shared: &Shared, end: Instant) {
+    loop {
+        gone(shared, end).await;
+        let accepted = shared.budget.accepted();
+        let Some(left) = end.checked_duration_since(Instant::now()) else {
+            return;
+        };
+        tokio::time::sleep(QUIET.min(left)).await;
+        if shared.budget.connections() == 0 && shared.budget.accepted() == accepted {
+            return;
+        }
+    }
 }
 
 /// Waits until no connection is left, or until `end`.
