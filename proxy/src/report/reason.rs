@@ -11,6 +11,8 @@ pub enum Reason {
     Ungoverned,
     /// It is outside the policy.
     Policy(Violation),
+    /// Another sidecar has refused a command: this is what the server rejects in its place.
+    Substitute,
     /// An inspector found this.
     Inspector(&'static str),
     /// The protocol's parser refused it; the parser's own label.
@@ -35,6 +37,7 @@ impl Reason {
         match self {
             Self::Entry => "entry",
             Self::Ungoverned => "ungoverned",
+            Self::Substitute => "substitute",
             Self::Policy(violation) => violation_label(violation),
             Self::Inspector(label)
             | Self::Malformed(label)
@@ -53,6 +56,7 @@ impl Reason {
             Self::Entry => Kind::Entry,
             Self::Ungoverned => Kind::Ungoverned,
             Self::Policy(_) => Kind::Policy,
+            Self::Substitute => Kind::Substitute,
             Self::Inspector(_) => Kind::Inspector,
             Self::Malformed(_) => Kind::Malformed,
             Self::Limit(_) => Kind::Limit,
@@ -75,6 +79,8 @@ pub enum Kind {
     Ungoverned,
     /// [`Reason::Policy`].
     Policy,
+    /// [`Reason::Substitute`].
+    Substitute,
     /// [`Reason::Inspector`].
     Inspector,
     /// [`Reason::Malformed`].
@@ -95,10 +101,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Entry,
         Self::Ungoverned,
         Self::Policy,
+        Self::Substitute,
         Self::Inspector,
         Self::Malformed,
         Self::Limit,
@@ -115,6 +122,7 @@ impl Kind {
             Self::Entry => "entry",
             Self::Ungoverned => "ungoverned",
             Self::Policy => "policy",
+            Self::Substitute => "substitute",
             Self::Inspector => "inspector",
             Self::Malformed => "malformed",
             Self::Limit => "limit",

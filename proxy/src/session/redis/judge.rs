@@ -6,6 +6,7 @@ use weir_policy::decide::Decision;
 use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
 
 use super::follow::has_ack;
+use super::refuse::is_substitute;
 use super::special::{Special, database};
 use super::{Answers, Cx, Redis};
 use crate::inspect::{self, Part};
@@ -49,6 +50,10 @@ impl Redis {
         });
         let mut outcome = match obstacle {
             Some(reason) => refused(reason, cx.judge),
+            // Refused here, its error would be this sidecar's, and the other would not know it.
+            None if found.info.is_none() && is_substitute(command) => {
+                Outcome { verdict: Verdict::Allowed, reason: Reason::Substitute, entry: None }
+            }
             None => judge(&operation, cx),
         };
         if outcome.verdict == Verdict::Allowed && !cx.inspectors.is_empty() {

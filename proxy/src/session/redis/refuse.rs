@@ -1,11 +1,23 @@
 //! Refusals: what the client is told, what the server gets instead, and how connections end.
 
 use bytes::Bytes;
+use weir_parsers::redis::Command;
 use weir_policy::decide::Refusal;
 
 use super::pending::{Expect, Pending, Told};
 use super::{Action, Actions, Answers, Cx, Leg, Phase, Redis};
 use crate::report::{Reason, Report, Status, Transaction};
+
+/// How the name begins of the command that no server knows; 16 hexadecimal digits follow.
+const TOKEN: &str = "weir-";
+
+/// Whether a command is what a sidecar sends in place of one that it refuses. Between the client
+/// and this one there may be another: the client's own.
+pub(super) fn is_substitute(command: &Command<'_>) -> bool {
+    let digits = command.arg(0).and_then(|name| name.strip_prefix(TOKEN.as_bytes()));
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    command.argc() == 1 && digits.is_some_and(|d| d.len() == 16 && d.iter().all(is_digit))
+}
 
 impl Redis {
     /// Refuses a command that lies, `len` bytes long, at the start of what is held; `sent`: a
@@ -149,7 +161,7 @@ impl Redis {
 
     /// The name of that command: the connection's nonce.
     fn token(&self) -> Vec<u8> {
-        format!("weir-{:016x}", self.nonce).into_bytes()
+        format!("{TOKEN}{:016x}", self.nonce).into_bytes()
     }
 
     /// Whether an error is the server's for the substitute: it names it.

@@ -179,3 +179,22 @@ fn a_changed_policy_reaches_the_next_command() {
     let reasons: Vec<_> = d.close().iter().map(|r| r.reason.label()).collect();
     assert_eq!(reasons, ["entry", "ungoverned", "not_allowed"]);
 }
+
+/// The client's own sidecar refuses by the server's error, and the server's sidecar is between.
+#[test]
+fn a_refusal_of_another_sidecar_is_left_to_the_server() {
+    let mut d = governed(true);
+    d.client(format!("{SUBSTITUTE}{}", resp("GET cart:7")));
+    assert_eq!(d.to_server(), format!("{SUBSTITUTE}{}", resp("GET cart:7")));
+    d.server(format!("{UNKNOWN}$-1\r\n"));
+    assert_eq!(d.to_client(), format!("{UNKNOWN}$-1\r\n"));
+    let records = d.close();
+    assert_eq!(reasons(records), [Reason::Substitute, Reason::Entry]);
+    assert_eq!(records[0].verdict, Verdict::Allowed);
+    // What only looks like it is a command like any other.
+    for other in ["weir-0123456789abcdef x", "weir-0123456789abcde", "weir-0123456789abcdeF"] {
+        let mut d = governed(true);
+        d.client(resp(other));
+        assert_eq!(d.to_server(), SUBSTITUTE, "{other}");
+    }
+}
