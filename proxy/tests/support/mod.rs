@@ -335,21 +335,33 @@ impl Server {
     pub fn redis(more: &[&str]) -> Option<Self> {
         let program = program("redis-server")?;
         let (dir, at) = (tempfile::tempdir().unwrap(), free_port());
-        let child = Command::new(program)
-            .args(["--port", &at.port().to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(dir.path())
-            .args(more)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { child, _dir: dir, at }.up())
+        let mut command = Command::new(program);
+        command.args(["--port", &at.port().to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(dir.path());
+        command.args(more).stdout(Stdio::null());
+        Some(Self::start(None, command, dir, at))
     }
 
     /// nginx with one static file at `/file` and `/small`, and what `locations` adds.
     pub fn nginx(locations: &str) -> Option<Self> {
+        let at = free_port();
+        Self::nginx_at(None, at, &format!("listen {at};"), locations)
+    }
+
+    /// The same at a port of a pod's addresses.
+    pub fn nginx_in(pod: &netns::Pod, port: u16, locations: &str) -> Option<Self> {
+        let listen = format!("listen {port}; listen [::]:{port};");
+        Self::nginx_at(Some(pod), SocketAddr::from(([127, 0, 0, 1], port)), &listen, locations)
+    }
+
+    fn nginx_at(
+        pod: Option<&netns::Pod>,
+        at: SocketAddr,
+        listen: &str,
+        locations: &str,
+    ) -> Option<Self> {
         let program = program("nginx")?;
-        let (dir, at) = (tempfile::tempdir().unwrap(), free_port());
+        let dir = tempfile::tempdir().unwrap();
         let root = dir.path().display();
         std::fs::write(dir.path().join("small"), "small\n").unwrap();
         let config = format!(
@@ -358,39 +370,55 @@ impl Server {
              http {{ access_log off; client_body_temp_path {root}; proxy_temp_path {root};\n\
              fastcgi_temp_path {root}; uwsgi_temp_path {root}; scgi_temp_path {root};\n\
              client_max_body_size 2g; keepalive_requests 1000000;\n\
-             server {{ listen {at}; root {root};\n{locations}\n}} }}\n"
+             server {{ {listen} root {root};\n{locations}\n}} }}\n"
         );
         std::fs::write(dir.path().join("nginx.conf"), config).unwrap();
-        let child = Command::new(program)
-            .args(["-e", "stderr", "-p"])
-            .arg(dir.path())
-            .arg("-c")
-            .arg(dir.path().join("nginx.conf"))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { child, _dir: dir, at }.up())
+        let mut command = Command::new(program);
+        command.args(["-e", "stderr", "-p"]).arg(dir.path());
+        command.arg("-c").arg(dir.path().join("nginx.conf")).stderr(Stdio::null());
+        Some(Self::start(pod, command, dir, at))
+    }
+
+    /// Starts a server, in a pod if there is one, and waits until it listens at `at`, asking from
+    /// there.
+    pub fn start(
+        pod: Option<&netns::Pod>,
+        mut command: Command,
+        dir: tempfile::TempDir,
+        at: SocketAddr,
+    ) -> Self {
+        let spawned = match pod {
+            Some(pod) => pod.enter(|| command.spawn()),
+            None => command.spawn(),
+        };
+        let server = Self { child: spawned.unwrap(), _dir: dir, at };
+        let connects = || match pod {
+            Some(pod) => pod.try_connect(at).is_ok(),
+            None => TcpStream::connect(at).is_ok(),
+        };
+        let end = Instant::now() + PATIENCE;
+        while !connects() {
+            assert!(Instant::now() < end, "the server at {at} did not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// Kills it at once.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// The directory that the server serves or works in.
     pub fn dir(&self) -> &Path {
         self._dir.path()
     }
-
-    fn up(self) -> Self {
-        let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.at).is_err() {
-            assert!(Instant::now() < end, "the server at {} did not start", self.at);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

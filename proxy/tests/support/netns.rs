@@ -3,13 +3,13 @@
 //! lives as long as somebody holds its descriptor.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -263,6 +263,11 @@ impl Pod {
         SocketAddr::new(IpAddr::V6(self.v6), port)
     }
 
+    /// The program, which every user may run.
+    pub fn program(&self) -> &Path {
+        &self.weir
+    }
+
     /// `weir init` with these arguments, as root, whatever comes of it.
     pub fn try_init(&self, args: &[&str]) -> Output {
         self.output(Command::new(&self.weir).arg("init").args(args))
@@ -338,14 +343,10 @@ impl Pod {
         self.try_connect(to).unwrap_or_else(|error| panic!("{to}: {error}"))
     }
 
-    /// Waits until somebody listens at a port of the pod, asking from inside.
-    pub fn until_listening(&self, port: u16) {
-        let end = Instant::now() + PATIENCE;
-        let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-        while self.try_connect(loopback).is_err() {
-            assert!(Instant::now() < end, "nobody listens at {loopback} in {}", self.port);
-            thread::sleep(std::time::Duration::from_millis(20));
-        }
+    /// Connects, and answers how that ends, from which nothing may come. Where the redirect takes
+    /// a connection its handshake succeeds before anybody knows.
+    pub fn refusal(&self, to: SocketAddr) -> ErrorKind {
+        self.try_connect(to).map_or_else(|error| error.kind(), |mut stream| end_of(&mut stream))
     }
 
     /// Fills a table of the pod's own that loses, rejects or counts packets; `rules` are those of
@@ -359,5 +360,14 @@ impl Pod {
     /// Removes it.
     pub fn heal(&self) {
         self.run("nft", &["delete", "table", "inet", "fault"]);
+    }
+}
+
+/// How a connection ends from which nothing more may come: `UnexpectedEof` in order.
+pub fn end_of(stream: &mut TcpStream) -> ErrorKind {
+    match stream.read(&mut [0; 64]) {
+        Ok(0) => ErrorKind::UnexpectedEof,
+        Ok(n) => panic!("{n} bytes came"),
+        Err(error) => error.kind(),
     }
 }
