@@ -275,11 +275,18 @@ fn failed(error: Error) -> Failure {
 /// How to give the right, with the place of this very program.
 fn not_permitted() -> String {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("weir"));
-    format!(
+    let mut hint = format!(
         "in a pod: `securityContext: {{capabilities: {{add: [NET_ADMIN]}}}}` for the container of `weir init`; \
          for a user other than root also `setcap cap_net_admin=p {}`",
         program.display()
-    )
+    );
+    // The capability of a file is not given then (prctl(2), PR_SET_NO_NEW_PRIVS).
+    if rustix::thread::no_new_privs().unwrap_or(false) {
+        hint.push_str(
+            ", and no `allowPrivilegeEscalation: false`, which is set here and takes it away",
+        );
+    }
+    hint
 }
 
 #[cfg(test)]

@@ -107,6 +107,17 @@ fn the_same_file_starts_where_nobody_may_have_the_capability() {
 }
 
 #[test]
+fn where_a_files_capability_is_not_given_this_is_said() {
+    let Some(scene) = Scene::new(Some("cap_net_admin=p")) else { return };
+    const HINT: &str = "no `allowPrivilegeEscalation: false`, which is set here";
+    // In a step of its own: setpriv keeps capabilities until it has started the next program.
+    let (status, _, err) = scene.run(&["setpriv", "--no-new-privs"], &["init"]);
+    assert!(status == 1 && err.contains(HINT), "{err}");
+    let (status, _, err) = scene.run(&["--bounding-set", "-net_admin"], &["init"]);
+    assert!(status == 1 && !err.contains(HINT), "{err}");
+}
+
+#[test]
 fn without_the_right_it_is_said_what_is_missing_and_how_to_give_it() {
     let Some(scene) = Scene::new(None) else { return };
     for args in [&["init"][..], &["init", "--verify"], &["init", "--remove"]] {

@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
-use crate::scene::{APPLICATION, application, as_user, ask, stand_in_for_weir};
+use socket2::{Domain, Socket, Type};
+
+use crate::scene::{APPLICATION, SILENCE, application, as_user, ask, stand_in_for_weir};
 use crate::support::netns::{APPLICATION_UID, Network, PROXY_UID, Pod};
 use crate::support::{self, PATIENCE};
 
@@ -116,6 +118,33 @@ fn what_is_skipped_is_left_alone_and_nothing_else() {
             assert_eq!(friend.enter(|| ask(own)), "application", "{own}");
             assert_eq!(pod.enter(|| ask(at(&friend, port))), "application", "{port}");
         }
+    }
+}
+
+/// What is bound to an interface cannot reach Weir at the loopback one. It does not go past either.
+#[test]
+fn what_is_bound_to_an_interface_connects_only_where_it_is_skipped() {
+    let Some(net) = Network::new() else { return };
+    let (pod, peer) = (net.pod(), net.pod());
+    application(&peer, &[APPLICATION]);
+    stand_in_for_weir(&pod);
+    let bound = |to: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+        socket.bind_device(Some(b"eth0")).unwrap();
+        socket.connect_timeout(&to.into(), SILENCE)
+    };
+    let both = [peer.at(APPLICATION), peer.at6(APPLICATION)];
+    for to in both {
+        assert!(pod.enter(|| bound(to)).is_ok(), "{to}");
+    }
+    pod.init(&[]);
+    for to in both {
+        let error = pod.enter(|| bound(to)).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{to}");
+    }
+    pod.init(&["--skip-outbound-ranges", &format!("{},{}", peer.v4, peer.v6)]);
+    for to in both {
+        assert!(pod.enter(|| bound(to)).is_ok(), "{to}");
     }
 }
 
