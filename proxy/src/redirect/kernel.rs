@@ -232,3 +232,59 @@ fn read_chain(attributes: Attributes<'_>) -> Option<FoundChain> {
     });
     Some(FoundChain { name: attributes.text(NFTA_CHAIN_NAME)?, base, rules: Vec::new() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::redirect::table::Action;
+    use crate::redirect::{Plan, build, verify};
+
+    /// Runs again in a network namespace of its own, where this is true.
+    fn inside(test: &str) -> bool {
+        if std::env::var_os("WEIR_TEST_INSIDE").is_some() {
+            return true;
+        }
+        let unshare = |program: &std::path::Path| {
+            let mut command = Command::new("unshare");
+            command.args(["--map-root-user", "--net"]).arg(program);
+            command
+        };
+        if !unshare("true".as_ref()).status().is_ok_and(|status| status.success()) {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "no user namespaces under CI");
+            eprintln!("skipped: no user namespaces here");
+            return false;
+        }
+        let mut command = unshare(&std::env::current_exe().unwrap());
+        let output = command.args([test, "--exact"]).env("WEIR_TEST_INSIDE", "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        false
+    }
+
+    #[test]
+    fn one_bad_rule_leaves_all_as_it_was() {
+        if !inside("redirect::kernel::tests::one_bad_rule_leaves_all_as_it_was") {
+            return;
+        }
+        let kernel = Kernel::open().unwrap();
+        let good = build::table(&Plan::default());
+        let mut bad = build::table(&Plan { inbound_port: 16006, ..Plan::default() });
+        let last = bad.chains.last_mut().unwrap().rules.last_mut().unwrap();
+        last.action = Action::Jump("nowhere");
+        for before in [None, Some(&good)] {
+            if let Some(table) = before {
+                replace(&kernel, table).unwrap();
+            }
+            let error = replace(&kernel, &bad).unwrap_err().to_string();
+            assert!(error.contains("rule 3 of the chain `output`: `tcp flags syn"), "{error}");
+            let found = read(&kernel).unwrap();
+            match before {
+                None => assert!(found.is_empty(), "{found:?}"),
+                Some(table) => assert_eq!(verify::compare(table, &found), []),
+            }
+        }
+        assert_eq!(remove(&kernel).unwrap(), [Family::Inet]);
+    }
+}

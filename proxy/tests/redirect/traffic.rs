@@ -128,23 +128,23 @@ fn what_is_bound_to_an_interface_connects_only_where_it_is_skipped() {
     let (pod, peer) = (net.pod(), net.pod());
     application(&peer, &[APPLICATION]);
     stand_in_for_weir(&pod);
-    let bound = |to: SocketAddr| {
+    let bound = |to: SocketAddr, patience| {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
         socket.bind_device(Some(b"eth0")).unwrap();
-        socket.connect_timeout(&to.into(), SILENCE)
+        socket.connect_timeout(&to.into(), patience)
     };
     let both = [peer.at(APPLICATION), peer.at6(APPLICATION)];
     for to in both {
-        assert!(pod.enter(|| bound(to)).is_ok(), "{to}");
+        assert!(pod.enter(|| bound(to, PATIENCE)).is_ok(), "{to}");
     }
     pod.init(&[]);
     for to in both {
-        let error = pod.enter(|| bound(to)).unwrap_err();
+        let error = pod.enter(|| bound(to, SILENCE)).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{to}");
     }
     pod.init(&["--skip-outbound-ranges", &format!("{},{}", peer.v4, peer.v6)]);
     for to in both {
-        assert!(pod.enter(|| bound(to)).is_ok(), "{to}");
+        assert!(pod.enter(|| bound(to, PATIENCE)).is_ok(), "{to}");
     }
 }
 
