@@ -26,21 +26,44 @@ spec:
   - {to: [{any: true}], ports: [7000], protocol: opaque}
 ";
 
-/// Sends back what it gets. Counts the connections that reached it.
-fn echo(pod: &Pod) -> Arc<AtomicUsize> {
-    let reached = Arc::new(AtomicUsize::new(0));
-    let count = reached.clone();
-    pod.serve(7000, move |mut stream| {
-        count.fetch_add(1, Ordering::SeqCst);
-        stream.set_read_timeout(None).unwrap();
-        let mut bytes = [0; 4096];
-        while let Ok(n @ 1..) = stream.read(&mut bytes) {
-            if stream.write_all(&bytes[..n]).is_err() {
-                break;
+/// The connections to a server that sends back what it gets.
+#[derive(Clone, Default)]
+struct Echo {
+    reached: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+impl Echo {
+    fn start(pod: &Pod) -> Self {
+        let echo = Self::default();
+        let count = echo.clone();
+        pod.serve(7000, move |mut stream| {
+            count.reached.fetch_add(1, Ordering::SeqCst);
+            stream.set_read_timeout(None).unwrap();
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = stream.read(&mut bytes) {
+                if stream.write_all(&bytes[..n]).is_err() {
+                    break;
+                }
             }
+            count.ended.fetch_add(1, Ordering::SeqCst);
+        });
+        echo
+    }
+
+    /// How many have reached it.
+    fn reached(&self) -> usize {
+        self.reached.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many are left open.
+    fn until_open(&self, open: usize) {
+        let end = Instant::now() + support::PATIENCE;
+        while self.reached() - self.ended.load(Ordering::SeqCst) != open {
+            assert!(Instant::now() < end, "not {open} of {} are left", self.reached());
+            thread::sleep(Duration::from_millis(10));
         }
-    });
-    reached
+    }
 }
 
 /// Says something and waits until it comes back.
@@ -86,7 +109,7 @@ fn a_server_that_drops_packets_resets_its_client_after_the_dial_timeout() {
     let (client, silent, gone) = (network.pod(), network.pod(), network.pod());
     client.init(&[]);
     let weir = client.weir("enforce", OPAQUE, &["--limit", "dial-timeout=500ms"]);
-    let reached = echo(&silent);
+    let echo = Echo::start(&silent);
     silent.fault("tcp dport 7000 drop");
     network.cut(&gone);
     for to in [silent.at(7000), silent.at6(7000), gone.at(7000)] {
@@ -95,7 +118,7 @@ fn a_server_that_drops_packets_resets_its_client_after_the_dial_timeout() {
     weir.until("logged", || {
         weir.records().iter().filter(|r| r["reason"] == "dial_timeout").count() == 3
     });
-    assert_eq!(reached.load(Ordering::SeqCst), 0);
+    assert_eq!(echo.reached(), 0);
     silent.heal();
     call(&client, silent.at(7000)).unwrap();
 }
@@ -105,7 +128,7 @@ fn a_firewall_that_rejects_mid_stream_ends_both_sides() {
     let Some(network) = Network::new() else { return };
     let (client, server) = (network.pod(), network.pod());
     let _weir = client.guarded(OPAQUE);
-    echo(&server);
+    Echo::start(&server);
     let mut stream = client.connect(server.at(7000));
     heard(&mut stream, "before").unwrap();
     server.fault("tcp dport 7000 reject with tcp reset");
@@ -156,7 +179,7 @@ fn a_pod_with_one_address_family_is_guarded_in_that_family() {
     for families in [Families::V4, Families::V6] {
         let (client, server) = (network.pod_with(families), network.pod_with(families));
         let (outbound, inbound) = (client.guarded(OPAQUE), server.guarded(OPAQUE));
-        echo(&server);
+        Echo::start(&server);
         let v4 = families == Families::V4;
         let to = if v4 { server.at(7000) } else { server.at6(7000) };
         call(&client, to).unwrap_or_else(|error| panic!("{families:?}: {error}"));
@@ -170,7 +193,7 @@ fn a_pod_with_one_address_family_is_guarded_in_that_family() {
 fn connections_that_were_there_before_init_go_on_unread_and_new_ones_are_taken() {
     let Some(network) = Network::new() else { return };
     let (client, server) = (network.pod(), network.pod());
-    echo(&server);
+    Echo::start(&server);
     let mut old = [server.at(7000), server.at6(7000)].map(|to| client.connect(to));
     old.iter_mut().for_each(|old| heard(old, "before").unwrap());
     let ports = old.each_ref().map(|old| old.local_addr().unwrap().port());
@@ -244,7 +267,7 @@ impl Load {
 fn init_under_load_fails_no_connection_however_often_it_runs() {
     let Some(network) = Network::new() else { return };
     let (client, server) = (network.pod(), network.pod());
-    let reached = echo(&server);
+    let echo = Echo::start(&server);
     let load = Load::start(&client, server.at(7000));
     load.more(20);
     // Weir first, so that whatever is redirected finds it.
@@ -261,7 +284,7 @@ fn init_under_load_fails_no_connection_however_often_it_runs() {
     let taken = inbound.metric("weir_dials_total result=\"connected\"");
     assert!(taken >= 380.0, "{taken} of {calls:?}");
     assert!(outbound.metric("weir_dials_total result=\"connected\"") >= 360.0);
-    assert!(reached.load(Ordering::SeqCst) as f64 >= taken);
+    assert!(echo.reached() as f64 >= taken);
 }
 
 #[test]
@@ -269,14 +292,17 @@ fn when_weir_is_killed_connections_end_and_none_passes_until_it_is_back() {
     let Some(network) = Network::new() else { return };
     let (client, server, bare) = (network.pod(), network.pod(), network.pod());
     let (mut outbound, mut inbound) = (client.guarded(OPAQUE), server.guarded(OPAQUE));
-    let (reached, outside) = (echo(&server), echo(&bare));
+    let (inside, outside) = (Echo::start(&server), Echo::start(&bare));
     let all = [server.at(7000), server.at6(7000), bare.at(7000), bare.at6(7000)];
     for (is_outbound, weir) in [(true, &mut outbound), (false, &mut inbound)] {
         let mut old = all.map(|to| client.connect(to));
         old.iter_mut().for_each(|stream| heard(stream, "before").unwrap());
-        let before = (reached.load(Ordering::SeqCst), outside.load(Ordering::SeqCst));
+        let before = (inside.reached(), outside.reached());
         weir.signal("KILL");
         assert_eq!(weir.wait(), None);
+        // The servers hear of the end, too.
+        inside.until_open(0);
+        outside.until_open(if is_outbound { 0 } else { 2 });
         for (to, mut old) in all.into_iter().zip(old) {
             if !is_outbound && [bare.at(7000), bare.at6(7000)].contains(&to) {
                 heard(&mut old, "not in its way").unwrap();
@@ -288,7 +314,7 @@ fn when_weir_is_killed_connections_end_and_none_passes_until_it_is_back() {
                 if is_outbound { ErrorKind::ConnectionRefused } else { ErrorKind::ConnectionReset };
             assert_eq!(client.refusal(to), expected, "{to}");
         }
-        assert_eq!((reached.load(Ordering::SeqCst), outside.load(Ordering::SeqCst)), before);
+        assert_eq!((inside.reached(), outside.reached()), before);
         weir.restart();
         for to in all {
             call(&client, to).unwrap_or_else(|error| panic!("{to}: {error}"));

@@ -8,6 +8,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -372,6 +373,31 @@ fn weirs_own_ports_cannot_be_used_from_another_pod() {
 }
 
 #[test]
+fn every_user_but_the_proxys_own_is_guarded() {
+    let Some(network) = Network::new() else { return };
+    let (client, server) = (network.pod(), network.pod());
+    let nothing = "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: t}\n\
+                   spec: {outbound: []}\n";
+    let weir = client.guarded(nothing);
+    let Some(_nginx) = Server::nginx_in(&server, 80, "") else { return };
+    let passes = |uid: u32, at: SocketAddr| {
+        let mut curl = client.command("curl");
+        curl.uid(uid).args(["-fsS", "--max-time", "10"]).arg(format!("http://{at}/small"));
+        client.output(&mut curl).status.success()
+    };
+    for at in [server.at(80), server.at6(80)] {
+        for uid in [0, 1, 1000, PROXY_UID - 1, PROXY_UID + 1] {
+            assert!(!passes(uid, at), "{uid} reaches {at}");
+        }
+        // Which is why an application must not run as this user, nor be able to become it.
+        assert!(passes(PROXY_UID, at));
+    }
+    weir.until("logged", || {
+        weir.records().iter().filter(|r| r["reason"] == "no_rule").count() == 10
+    });
+}
+
+#[test]
 fn the_control_socket_answers_the_proxys_user_and_root_alone() {
     let Some(network) = Network::new() else { return };
     let pod = network.pod();
@@ -381,7 +407,6 @@ fn the_control_socket_answers_the_proxys_user_and_root_alone() {
     // So that it is the socket that refuses, not the directory.
     readable_by_all(weir.dir());
     let mode = |uid: u32, set: &str| {
-        use std::os::unix::process::CommandExt;
         let mut command = pod.command(pod.program());
         command.uid(uid).gid(uid).args(["mode", "--socket"]).arg(&socket).arg(set);
         pod.output(&mut command)
