@@ -19,10 +19,12 @@ demo: ## a little shop on this machine, guarded, attacked, and what came of it
 test: ## everything that CI checks, with the seconds of each stage
 	.ci/test
 
-bench: ## micro-benchmarks, then Weir beside HAProxy and a direct connection
+bench: ## micro-benchmarks, Weir beside HAProxy and nothing; as root also behind the redirect, and 2,000 new connections a second
 	cargo bench --locked --package weir-benches
 	cargo build --release --locked --package weir --package weir-benches
 	target/release/side-by-side
+	target/release/side-by-side pods
+	target/release/side-by-side churn
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (10)
 	.ci/fuzz

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Error;
+use crate::{Error, ending};
 
 const START_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(3);
@@ -46,12 +46,18 @@ impl Program {
             .stderr(errors)
             .spawn()
             .map_err(Error::io(format!("starting {name}")))?;
-        Ok(Self { name: name.to_owned(), child, complaints })
+        let program = Self { name: name.to_owned(), child, complaints };
+        program.id().into_iter().for_each(ending::started);
+        Ok(program)
     }
 
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    fn id(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     /// Waits until `address` accepts a connection.
@@ -83,10 +89,17 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = self.id() {
             // It may have ended by itself: then there is nobody to tell.
             let _ = kill_process(pid, Signal::TERM);
         }
+        self.wait();
+        self.id().into_iter().for_each(ending::stopped);
+    }
+}
+
+impl Program {
+    fn wait(&mut self) {
         let deadline = Instant::now() + STOP_LIMIT;
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {

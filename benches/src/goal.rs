@@ -23,7 +23,7 @@ pub struct Goal {
 pub fn goals(figures: &[Figures], memory: &[Memory]) -> Vec<Goal> {
     let over = |workload| {
         let mine = |f: &&Figures| f.workload == workload && f.target == Kind::WeirEnforce;
-        figures.iter().find(mine).and_then(|f| Some(f.cpu_over_haproxy?.median))
+        figures.iter().find(mine).and_then(|f| Some(f.cpu_over_yardstick?.median))
     };
     let worst = |of: fn(&Memory) -> f64| {
         let weir = |m: &&Memory| m.target == Kind::WeirEnforce;

@@ -5,15 +5,21 @@
 pub mod affinity;
 pub mod answer;
 pub mod child;
+pub mod churn;
+pub mod ending;
 pub mod goal;
 pub mod load;
 pub mod memory;
+pub mod netns;
 pub mod origin;
+pub mod pods;
 pub mod process;
 pub mod rounds;
+pub mod source;
 pub mod stats;
 pub mod table;
 pub mod target;
+pub mod watch;
 pub mod workload;
 
 /// Why a measurement could not be made. Each ends the harness: a figure that is not whole is not shown.

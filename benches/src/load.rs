@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,8 @@ use tokio::{
 use crate::{
     Error,
     answer::{Reading, Wrong},
+    netns::Namespace,
+    source::Sources,
     stats::quantile,
     workload::Workload,
 };
@@ -39,6 +42,8 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Client {
     runtime: Runtime,
+    place: Option<Namespace>,
+    sources: Arc<Sources>,
 }
 
 impl Client {
@@ -48,10 +53,25 @@ impl Client {
     /// If the system gives no event queue.
     pub fn new() -> Result<Self, Error> {
         let runtime = Builder::new_current_thread().enable_all().build();
-        Ok(Self { runtime: runtime.map_err(Error::io("the client's runtime"))? })
+        let runtime = runtime.map_err(Error::io("the client's runtime"))?;
+        Ok(Self { runtime, place: None, sources: Arc::default() })
     }
 
-    /// Sends `exchanges` exchanges of `workload` to `address` and checks every answer. Connecting is not timed.
+    /// A client that lives in a namespace and connects from these sources.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn inside(place: Namespace, sources: Sources) -> Result<Self, Error> {
+        Ok(Self { place: Some(place), sources: Arc::new(sources), ..Self::new()? })
+    }
+
+    /// Where its connections come from.
+    pub(crate) fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// Sends `exchanges` exchanges of `workload` to `address` and checks every answer. Connecting is not timed,
+    /// unless each exchange has a connection of its own.
     ///
     /// # Errors
     /// At the first wrong answer, if a connection fails, or after a minute.
@@ -63,14 +83,19 @@ impl Client {
     ) -> Result<Seen, Error> {
         self.within(RUN_LIMIT, async {
             let mut ready = Vec::with_capacity(workload.connections);
-            for _ in 0..workload.connections {
-                ready.push(Connection::open(address).await?);
+            for _ in 0..if workload.afresh { 0 } else { workload.connections } {
+                ready.push(Connection::open(&self.sources, address).await?);
             }
             let start = Instant::now();
             let mut running = JoinSet::new();
-            for (index, connection) in ready.into_iter().enumerate() {
-                let share = share(exchanges, workload.connections, index);
-                running.spawn(connection.repeat(workload.clone(), share));
+            let mut ready = ready.into_iter();
+            for index in 0..workload.connections {
+                let (workload, share) =
+                    (workload.clone(), share(exchanges, workload.connections, index));
+                match ready.next() {
+                    Some(connection) => running.spawn(connection.repeat(workload, share)),
+                    None => running.spawn(afresh(self.sources.clone(), address, workload, share)),
+                };
             }
             let mut times = Vec::with_capacity(exchanges);
             while let Some(joined) = running.join_next().await {
@@ -97,7 +122,7 @@ impl Client {
             let mut buffer = vec![0; READ_BUFFER];
             let mut held = Vec::with_capacity(count);
             for _ in 0..count {
-                let mut connection = Connection::open(address).await?;
+                let mut connection = Connection::open(&self.sources, address).await?;
                 connection.exchange(workload, &mut buffer).await?;
                 held.push(connection.stream);
             }
@@ -105,14 +130,55 @@ impl Client {
         })
     }
 
-    fn within<T>(
+    /// Does `work` in the client's place.
+    ///
+    /// # Errors
+    /// Those of `work`, or that `limit` has passed.
+    pub(crate) fn within<T: Send>(
         &self,
         limit: Duration,
-        work: impl Future<Output = Result<T, Error>>,
+        work: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
         let late = |_| Error::Program(format!("no end after {} s", limit.as_secs()));
-        self.runtime.block_on(async { timeout(limit, work).await.map_err(late)? })
+        let run = || self.runtime.block_on(async { timeout(limit, work).await.map_err(late)? });
+        match &self.place {
+            Some(place) => place.enter(run)?,
+            None => run(),
+        }
     }
+}
+
+/// Who ends a connection. On that side its addresses and ports stay taken for a minute (TIME_WAIT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closes {
+    /// The client, once it has its answer.
+    Client,
+    /// The server, behind its answer.
+    Server,
+}
+
+/// Has `count` exchanges, each on a connection of its own that the client closes; the time of each from connecting to the end, in µs.
+async fn afresh(
+    sources: Arc<Sources>,
+    address: SocketAddr,
+    workload: Workload,
+    count: usize,
+) -> Result<Vec<u32>, Error> {
+    let mut buffer = vec![0; READ_BUFFER];
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        let connection = Connection::open(&sources, address).await?;
+        connection.only(&workload, Closes::Client, &mut buffer).await?;
+        times.push(micros(start.elapsed()));
+    }
+    Ok(times)
+}
+
+/// A time in µs.
+pub(crate) fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Idle connections, closed when dropped.
@@ -121,14 +187,16 @@ pub struct Held {
     _streams: Vec<TcpStream>,
 }
 
-struct Connection {
+/// A connection of the client's.
+pub(crate) struct Connection {
     stream: TcpStream,
     reading: Reading,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self, Error> {
-        let connected = TcpStream::connect(address).await;
+    /// Connects from the next source.
+    pub(crate) async fn open(sources: &Sources, address: SocketAddr) -> Result<Self, Error> {
+        let connected = sources.connect(address).await;
         let stream = connected.map_err(Error::io(format!("connecting to {address}")))?;
         stream.set_nodelay(true).map_err(Error::io("TCP_NODELAY"))?;
         Ok(Self { stream, reading: Reading::default() })
@@ -141,9 +209,26 @@ impl Connection {
         for _ in 0..count {
             let start = Instant::now();
             self.exchange(&workload, &mut buffer).await?;
-            times.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
+            times.push(micros(start.elapsed()));
         }
         Ok(times)
+    }
+
+    /// Has one exchange and sees the connection to its end, in order on both sides.
+    pub(crate) async fn only(
+        mut self,
+        workload: &Workload,
+        closes: Closes,
+        buffer: &mut [u8],
+    ) -> Result<(), Error> {
+        self.exchange(workload, buffer).await?;
+        if closes == Closes::Client {
+            self.stream.shutdown().await.map_err(Error::io("closing"))?;
+        }
+        match self.stream.read(buffer).await.map_err(Error::io("the end"))? {
+            0 => Ok(()),
+            more => Err(Wrong::Excess(more).into()),
+        }
     }
 
     async fn exchange(&mut self, workload: &Workload, buffer: &mut [u8]) -> Result<(), Error> {

@@ -26,58 +26,93 @@ pub struct Origins {
 #[derive(Debug)]
 struct Origin {
     address: SocketAddr,
-    _program: Program,
+    program: Program,
+}
+
+/// Where the origins are to listen.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground {
+    /// At which address, or at all.
+    pub bind: Ipv4Addr,
+    /// By which the load reaches them.
+    pub address: Ipv4Addr,
+    /// nginx's port.
+    pub http: u16,
+    /// redis-server's port.
+    pub redis: u16,
+}
+
+impl Ground {
+    /// Free ports of the loopback.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn loopback() -> Result<Self, Error> {
+        let local = Ipv4Addr::LOCALHOST;
+        Ok(Self { bind: local, address: local, http: free_port()?, redis: free_port()? })
+    }
 }
 
 impl Origins {
-    /// Starts what is installed, with its files in `room`; what is not is added to `missing`.
+    /// Starts what is installed at `ground`, with its files in `room`; what is not is added to `missing`. It must be reachable at the
+    /// loopback too.
     ///
     /// # Errors
     /// If an installed one does not start.
-    pub fn start(room: &Path, missing: &mut Vec<String>) -> Result<Self, Error> {
-        let mut start = |name: &str, start: fn(&Path, &Path) -> Result<Origin, Error>| {
+    pub fn start(room: &Path, ground: Ground, missing: &mut Vec<String>) -> Result<Self, Error> {
+        let mut start = |name: &str, start: fn(&Path, &Path, Ground) -> Result<Origin, Error>| {
             let Some(binary) = find(name) else {
                 missing.push(format!("{name} is not installed: its traffic is not measured"));
                 return Ok(None);
             };
-            start(&binary, room).map(Some)
+            start(&binary, room, ground).map(Some)
         };
         Ok(Self { http: start("nginx", nginx)?, redis: start("redis-server", redis)? })
     }
 
     /// Where the origin of a front listens; none if it is not installed.
     pub fn address(&self, front: Front) -> Option<SocketAddr> {
+        self.of(front).map(|origin| origin.address)
+    }
+
+    /// The process id of a front's origin; none if it is not installed.
+    pub fn pid(&self, front: Front) -> Option<u32> {
+        self.of(front).map(|origin| origin.program.pid())
+    }
+
+    fn of(&self, front: Front) -> Option<&Origin> {
         match front {
-            Front::Http => self.http.as_ref().map(|origin| origin.address),
-            Front::Redis => self.redis.as_ref().map(|origin| origin.address),
+            Front::Http => self.http.as_ref(),
+            Front::Redis => self.redis.as_ref(),
         }
     }
 }
 
-fn nginx(binary: &Path, room: &Path) -> Result<Origin, Error> {
+fn nginx(binary: &Path, room: &Path, ground: Ground) -> Result<Origin, Error> {
     let prefix = room.join("nginx");
     place(&prefix.join("www").join(&workload::SMALL_PATH[1..]), &workload::small_file())?;
     place(&prefix.join("www").join(&workload::LARGE_PATH[1..]), &workload::large_file())?;
-    let port = free_port()?;
     // As root the worker would become another user, which cannot read a private directory.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let configuration = include_str!("../nginx/nginx.conf")
-        .replace("@PORT@", &port.to_string())
+        .replace("@LISTEN@", &format!("{}:{}", ground.bind, ground.http))
         .replace("@USER@", user);
     let file = prefix.join("nginx.conf");
     place(&file, configuration.as_bytes())?;
     let mut command = Command::new(binary);
     command.arg("-p").arg(&prefix).arg("-c").arg(&file).args(["-e", "stderr"]);
-    serve("nginx", room, port, &mut command)
+    serve("nginx", room, ground, ground.http, &mut command)
 }
 
-fn redis(binary: &Path, room: &Path) -> Result<Origin, Error> {
-    let port = free_port()?;
+fn redis(binary: &Path, room: &Path, ground: Ground) -> Result<Origin, Error> {
+    let (port, bind) = (ground.redis.to_string(), ground.bind.to_string());
     let mut command = Command::new(binary);
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+    // Whoever reaches the address may use it: it is the loopback's or a namespace's.
+    command.args(["--port", &port, "--bind", &bind, "--protected-mode", "no", "--save", ""]);
     command.args(["--appendonly", "no", "--maxclients", "9000", "--dir"]).arg(room);
-    let origin = serve("redis-server", room, port, &mut command)?;
-    let reply = ask(origin.address, &workload::redis_set()).map_err(Error::io("SET"))?;
+    let origin = serve("redis-server", room, ground, ground.redis, &mut command)?;
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, ground.redis));
+    let reply = ask(local, &workload::redis_set()).map_err(Error::io("SET"))?;
     if reply != b"+OK\r\n" {
         let reply = String::from_utf8_lossy(&reply);
         return Err(Error::Program(format!("redis-server answered {reply:?} to SET")));
@@ -85,11 +120,16 @@ fn redis(binary: &Path, room: &Path) -> Result<Origin, Error> {
     Ok(origin)
 }
 
-fn serve(name: &str, room: &Path, port: u16, command: &mut Command) -> Result<Origin, Error> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+fn serve(
+    name: &str,
+    room: &Path,
+    ground: Ground,
+    port: u16,
+    command: &mut Command,
+) -> Result<Origin, Error> {
     let mut program = Program::start(name, room, None, command)?;
-    program.await_listening(address)?;
-    Ok(Origin { address, _program: program })
+    program.await_listening(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(Origin { address: SocketAddr::from((ground.address, port)), program })
 }
 
 /// Sends `request` on a connection of its own; the first bytes of the answer.
@@ -100,6 +140,16 @@ pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8
     let mut answer = vec![0; 4096];
     let read = stream.read(&mut answer)?;
     answer.truncate(read);
+    Ok(answer)
+}
+
+/// Sends `request` on a connection of its own; everything until the server closes. A second of silence is an error.
+pub(crate) fn ask_whole(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
     Ok(answer)
 }
 

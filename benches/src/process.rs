@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::Error;
 
 /// CPU time in nanoseconds that the threads of process `pid` have had since they started: the first field of each thread's `schedstat`
@@ -20,6 +22,24 @@ pub fn cpu_nanos(pid: u32) -> Result<u64, Error> {
             .ok_or_else(|| Error::Program(format!("{}: not a number: {text:?}", path.display())))?;
     }
     Ok(total)
+}
+
+/// CPU time in nanoseconds of process `pid` and of the children that it has now (a server's workers).
+///
+/// # Errors
+/// As for [`cpu_nanos`].
+pub fn family_nanos(pid: u32) -> Result<u64, Error> {
+    let file = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(&file).map_err(Error::io(&file))?;
+    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+    children.map(cpu_nanos).sum::<Result<u64, Error>>().and_then(|sum| Ok(sum + cpu_nanos(pid)?))
+}
+
+/// CPU time in nanoseconds of this process, with that of its threads that have ended (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
+pub fn own_nanos() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
 
 /// Resident memory of process `pid` in KiB (`VmRSS`, proc_pid_status(5)).

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Error,
     load::Client,
-    process::cpu_nanos,
+    process::{cpu_nanos, family_nanos, own_nanos},
     stats::Spread,
     target::{Kind, Target},
     workload::Workload,
@@ -27,6 +27,7 @@ struct Sample {
     p50: u32,
     p99: u32,
     cpu_micros: Option<f64>,
+    all_micros: f64,
     records: Option<u64>,
 }
 
@@ -45,8 +46,10 @@ pub struct Figures {
     pub p99_micros: Spread,
     /// The proxy's own CPU time a request, in µs.
     pub cpu_micros_per_request: Option<Spread>,
-    /// That time over HAProxy's in the same round.
-    pub cpu_over_haproxy: Option<Spread>,
+    /// That time over the yardstick's in the same round.
+    pub cpu_over_yardstick: Option<Spread>,
+    /// The CPU time a request of all together, client, proxy and origin, in µs: with what the kernel does on their behalf.
+    pub all_cpu_micros_per_request: Spread,
     /// Records in the proxy's log, all rounds together.
     pub records: Option<u64>,
     /// Requests sent, all rounds together.
@@ -57,18 +60,21 @@ pub struct Figures {
 #[derive(Debug)]
 pub struct Rounds {
     samples: Vec<(usize, Kind, Vec<Sample>)>,
+    yardstick: Kind,
     /// How many rounds fitted into the time.
     pub done: usize,
 }
 
 impl Rounds {
-    /// Warms up, then has `count` rounds, or fewer if `deadline` comes first; `progress` is told the number of each.
+    /// Warms up, then has `count` rounds, or fewer if `deadline` comes first; `progress` is told the number of each. The others' CPU
+    /// time is set beside that of `yardstick`.
     ///
     /// # Errors
     /// At the first wrong answer, or if a target fails.
     pub fn run(
         client: &Client,
         targets: &mut [Target],
+        yardstick: Kind,
         workloads: &[Workload],
         count: usize,
         deadline: Instant,
@@ -86,7 +92,7 @@ impl Rounds {
         for target in &mut *targets {
             target.take_records()?;
         }
-        let mut rounds = Self { samples, done: 0 };
+        let mut rounds = Self { samples, yardstick, done: 0 };
         for round in 0..count {
             if round > 0 && Instant::now() > deadline {
                 break;
@@ -121,9 +127,9 @@ impl Rounds {
             .iter()
             .filter_map(|(index, kind, samples)| {
                 let workload = &workloads[*index];
-                let haproxy =
-                    self.samples.iter().find(|(i, k, _)| i == index && *k == Kind::Haproxy);
-                summary(workload, *kind, samples, haproxy.map(|(_, _, samples)| &**samples))
+                let yardstick =
+                    self.samples.iter().find(|(i, k, _)| i == index && *k == self.yardstick);
+                summary(workload, *kind, samples, yardstick.map(|(_, _, samples)| &**samples))
             })
             .collect()
     }
@@ -133,10 +139,12 @@ fn measure(client: &Client, target: &mut Target, workload: &Workload) -> Result<
     let blame =
         |error| Error::Program(format!("{}, {}: {error}", target.kind.name(), workload.key));
     let before = target.pid().map(cpu_nanos).transpose()?;
+    let all_before = all_nanos(target, workload)?;
     let seen = client.run(target.address(workload.front), workload, workload.exchanges);
     let seen = seen.map_err(blame)?;
     thread::sleep(SETTLE);
     let after = target.pid().map(cpu_nanos).transpose()?;
+    let all_after = all_nanos(target, workload)?;
     let requests = workload.requests() as f64;
     let spent = |(before, after): (u64, u64)| after.saturating_sub(before) as f64 / 1e3 / requests;
     Ok(Sample {
@@ -144,15 +152,23 @@ fn measure(client: &Client, target: &mut Target, workload: &Workload) -> Result<
         p50: seen.p50,
         p99: seen.p99,
         cpu_micros: before.zip(after).map(spent),
+        all_micros: spent((all_before, all_after)),
         records: target.take_records()?,
     })
+}
+
+/// The CPU time of everything that takes part: this process is the client.
+fn all_nanos(target: &Target, workload: &Workload) -> Result<u64, Error> {
+    let proxy = target.pid().map(cpu_nanos).transpose()?.unwrap_or(0);
+    let origin = target.origin(workload.front).map(family_nanos).transpose()?.unwrap_or(0);
+    Ok(proxy + origin + own_nanos())
 }
 
 fn summary(
     workload: &Workload,
     target: Kind,
     samples: &[Sample],
-    haproxy: Option<&[Sample]>,
+    yardstick: Option<&[Sample]>,
 ) -> Option<Figures> {
     let over = |(own, other): (&Sample, &Sample)| Some(own.cpu_micros? / other.cpu_micros?);
     Some(Figures {
@@ -162,8 +178,9 @@ fn summary(
         p50_micros: Spread::of(samples.iter().map(|s| s.p50.into()))?,
         p99_micros: Spread::of(samples.iter().map(|s| s.p99.into()))?,
         cpu_micros_per_request: Spread::of(samples.iter().filter_map(|s| s.cpu_micros)),
-        cpu_over_haproxy: haproxy
+        cpu_over_yardstick: yardstick
             .and_then(|other| Spread::of(samples.iter().zip(other).filter_map(over))),
+        all_cpu_micros_per_request: Spread::of(samples.iter().map(|s| s.all_micros))?,
         records: samples.iter().map(|s| s.records).sum(),
         requests: (workload.requests() * samples.len()) as u64,
     })
@@ -174,7 +191,14 @@ mod tests {
     use super::*;
 
     fn sample(cpu: Option<f64>) -> Sample {
-        Sample { requests_per_second: 1.0, p50: 1, p99: 2, cpu_micros: cpu, records: Some(5) }
+        Sample {
+            requests_per_second: 1.0,
+            p50: 1,
+            p99: 2,
+            cpu_micros: cpu,
+            all_micros: 20.0,
+            records: Some(5),
+        }
     }
 
     #[test]
@@ -183,15 +207,15 @@ mod tests {
         let own = [sample(Some(10.0)), sample(Some(30.0)), sample(Some(12.0))];
         let other = [sample(Some(10.0)), sample(Some(20.0)), sample(Some(10.0))];
         let figures = summary(workload, Kind::WeirEnforce, &own, Some(&other)).unwrap();
-        let ratio = figures.cpu_over_haproxy.unwrap();
+        let ratio = figures.cpu_over_yardstick.unwrap();
         assert_eq!((ratio.median, ratio.min, ratio.max), (1.2, 1.0, 1.5));
         assert_eq!(figures.records, Some(15));
     }
 
     #[test]
-    fn without_haproxy_there_is_no_ratio() {
+    fn without_a_yardstick_there_is_no_ratio() {
         let workload = &Workload::all(1)[0];
         let figures = summary(workload, Kind::Direct, &[sample(None)], None).unwrap();
-        assert!(figures.cpu_over_haproxy.is_none() && figures.cpu_micros_per_request.is_none());
+        assert!(figures.cpu_over_yardstick.is_none() && figures.cpu_micros_per_request.is_none());
     }
 }

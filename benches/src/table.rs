@@ -2,14 +2,25 @@
 
 use std::fmt::Write;
 
-use crate::{goal::Goal, memory::Memory, rounds::Figures, stats::Spread, workload::Workload};
+use crate::{
+    goal::Goal, memory::Memory, rounds::Figures, stats::Spread, target::Kind, workload::Workload,
+};
+
+/// What stands above the tables.
+pub fn head(rounds: usize, placement: &str) -> String {
+    let meaning = "medians over the rounds (least-greatest); CPU time is the proxy's own, \
+                   \"all CPU\" that of client, proxy and origin";
+    format!("{rounds} rounds; {placement}\n{meaning}\n")
+}
 
 /// A table for each workload: throughput, latency, CPU time.
-pub fn figures(figures: &[Figures], workloads: &[Workload]) -> String {
+pub fn figures(figures: &[Figures], workloads: &[Workload], yardstick: Kind) -> String {
     let mut out = String::new();
     for workload in workloads {
         line(&mut out, &format!("\n{}", workload.title));
-        let heads = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", "x HAProxy", "logged"];
+        let times = format!("x {}", yardstick.name());
+        let heads =
+            ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", &times, "all CPU", "logged"];
         row(&mut out, "", &heads.map(str::to_owned));
         for f in figures.iter().filter(|f| f.workload == workload.key) {
             let cells = [
@@ -17,7 +28,8 @@ pub fn figures(figures: &[Figures], workloads: &[Workload]) -> String {
                 spread(Some(f.p50_micros)),
                 spread(Some(f.p99_micros)),
                 spread(f.cpu_micros_per_request),
-                spread(f.cpu_over_haproxy),
+                spread(f.cpu_over_yardstick),
+                spread(Some(f.all_cpu_micros_per_request)),
                 f.records.map_or_else(dash, |records| format!("{records}/{}", f.requests)),
             ];
             row(&mut out, f.target.name(), &cells);
@@ -69,7 +81,7 @@ fn spread(spread: Option<Spread>) -> String {
 }
 
 /// Three digits that mean something.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         v if v >= 999_500.0 => format!("{:.2}M", v / 1e6),
         v if v >= 99_950.0 => format!("{:.0}k", v / 1e3),
@@ -85,7 +97,7 @@ fn dash() -> String {
 }
 
 fn row(out: &mut String, name: &str, cells: &[String]) {
-    let mut text = format!("  {name:<13}");
+    let mut text = format!("  {name:<16}");
     for cell in cells {
         // Writing to a string cannot fail.
         let _ = write!(text, " {cell:>20}");

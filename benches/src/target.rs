@@ -1,4 +1,4 @@
-//! What the load goes through: nothing, Weir in two modes, HAProxy.
+//! What the load goes through: nothing, Weir in two modes, HAProxy; between pods, Weir as a forward and behind the redirect.
 
 use std::{
     fs,
@@ -29,10 +29,16 @@ pub enum Kind {
     WeirEnforce,
     /// Through HAProxy: HTTP mode for HTTP, TCP mode for Redis.
     Haproxy,
+    /// From pod to pod, straight.
+    PodDirect,
+    /// From pod to pod, through a forward of Weir's in the server's pod, in enforce.
+    PodForward,
+    /// From pod to pod, where the redirect brings it to Weir, in enforce.
+    PodTransparent,
 }
 
 impl Kind {
-    /// All, in the order in which they are shown.
+    /// All on the loopback, in the order in which they are shown.
     pub const ALL: [Self; 4] = [Self::Direct, Self::WeirMonitor, Self::WeirEnforce, Self::Haproxy];
 
     /// The name for a person.
@@ -42,6 +48,9 @@ impl Kind {
             Self::WeirMonitor => "weir monitor",
             Self::WeirEnforce => "weir enforce",
             Self::Haproxy => "haproxy",
+            Self::PodDirect => "direct",
+            Self::PodForward => "weir forward",
+            Self::PodTransparent => "weir transparent",
         }
     }
 }
@@ -66,12 +75,14 @@ pub struct Target {
     pub kind: Kind,
     fronts: Fronts,
     proxy: Option<(Program, Log)>,
+    origins: [Option<u32>; 2],
 }
 
+/// Where a target is asked.
 #[derive(Debug, Clone, Copy)]
-struct Fronts {
-    http: SocketAddr,
-    redis: SocketAddr,
+pub(crate) struct Fronts {
+    pub(crate) http: SocketAddr,
+    pub(crate) redis: SocketAddr,
 }
 
 impl Fronts {
@@ -82,6 +93,17 @@ impl Fronts {
 }
 
 impl Target {
+    /// A target that has been started elsewhere: its proxy, if it has one, and the servers behind.
+    pub(crate) fn new(
+        kind: Kind,
+        fronts: Fronts,
+        proxy: Option<(Program, Log)>,
+        origins: &Origins,
+    ) -> Self {
+        let origins = [Front::Http, Front::Redis].map(|front| origins.pid(front));
+        Self { kind, fronts, proxy, origins }
+    }
+
     /// Starts a target; `label` names its files in the room. None if its program is not there, which is added to `missing`.
     ///
     /// # Errors
@@ -99,7 +121,7 @@ impl Target {
             redis: place.origins.address(Front::Redis).unwrap_or(nowhere.redis),
         };
         if kind == Kind::Direct {
-            return Ok(Some(Self { kind, fronts: origins, proxy: None }));
+            return Ok(Some(Self::new(kind, origins, None, place.origins)));
         }
         let binary = match kind {
             Kind::Haproxy => find("haproxy"),
@@ -120,7 +142,7 @@ impl Target {
         let mut program = started?;
         program.await_listening(fronts.http)?;
         program.await_listening(fronts.redis)?;
-        let target = Self { kind, fronts, proxy: Some((program, log)) };
+        let target = Self::new(kind, fronts, Some((program, log)), place.origins);
         if place.origins.address(Front::Http).is_some() {
             target.check_mode()?;
         }
@@ -140,6 +162,14 @@ impl Target {
         self.proxy.as_ref().map(|(program, _)| program.pid())
     }
 
+    /// The process id of the origin of a front, if there is one.
+    pub fn origin(&self, front: Front) -> Option<u32> {
+        match front {
+            Front::Http => self.origins[0],
+            Front::Redis => self.origins[1],
+        }
+    }
+
     /// Records logged since the last call; none for [`Kind::Direct`].
     ///
     /// # Errors
@@ -149,8 +179,10 @@ impl Target {
     }
 
     /// Asks for what the policy does not allow: a proxy that lets it through in enforce is not doing the work that is measured.
-    fn check_mode(&self) -> Result<(), Error> {
-        let expected = if self.kind == Kind::WeirEnforce { "403" } else { "404" };
+    pub(crate) fn check_mode(&self) -> Result<(), Error> {
+        let enforces =
+            matches!(self.kind, Kind::WeirEnforce | Kind::PodForward | Kind::PodTransparent);
+        let expected = if enforces { "403" } else { "404" };
         let answer = ask(self.fronts.http, &http_get("/not/in/the/policy"));
         let answer = answer.map_err(Error::io(format!("{}: asking", self.kind.name())))?;
         if answer.starts_with(format!("HTTP/1.1 {expected}").as_bytes()) {
@@ -202,7 +234,7 @@ fn weir(
     Ok(command)
 }
 
-fn write(path: PathBuf, text: &str) -> Result<PathBuf, Error> {
+pub(crate) fn write(path: PathBuf, text: &str) -> Result<PathBuf, Error> {
     fs::write(&path, text).map_err(Error::io(path.display().to_string()))?;
     Ok(path)
 }

@@ -15,6 +15,7 @@ const SMALL: usize = 1024;
 const LARGE: usize = 16 * 1024 * 1024;
 const VALUE: usize = 64;
 const PIPELINE: usize = 16;
+const AFRESH: usize = 6000;
 
 /// Which of a target's two fronts the traffic goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Workload {
     pub front: Front,
     /// Connections that are open at once, each with one exchange in flight.
     pub connections: usize,
+    /// Whether each exchange has a connection of its own.
+    pub afresh: bool,
     /// Exchanges in a run, over all connections.
     pub exchanges: usize,
     /// Requests in an exchange: more than one if they are pipelined.
@@ -54,6 +57,7 @@ impl Workload {
             title,
             front: Front::Redis,
             connections: 32,
+            afresh: false,
             exchanges,
             requests_each,
             request: redis_get().repeat(requests_each).into(),
@@ -64,6 +68,7 @@ impl Workload {
             title,
             front: Front::Http,
             connections,
+            afresh: false,
             exchanges,
             requests_each: 1,
             request: http_get(path).into(),
@@ -86,6 +91,34 @@ impl Workload {
             workload.exchanges = (workload.exchanges * percent / 100).max(workload.connections);
         }
         all
+    }
+
+    /// What is measured between pods: HTTP and Redis as above, and HTTP with a connection for each request, which the client closes.
+    pub fn in_pods(percent: usize) -> Vec<Self> {
+        let mut chosen = Self::all(percent);
+        chosen.retain(|workload| matches!(workload.key, "http" | "redis"));
+        chosen.extend(chosen.first().cloned().map(|http| Self {
+            key: "connect",
+            title: "HTTP, 1 KiB answers, a connection for each request, 32 at once",
+            afresh: true,
+            exchanges: (AFRESH * percent / 100).max(http.connections),
+            ..http
+        }));
+        chosen
+    }
+
+    /// One request for the small file.
+    pub fn small() -> Self {
+        let mut all = Self::all(1);
+        all.swap_remove(0)
+    }
+
+    /// The same, asking the server to close behind its answer (RFC 9112, section 9.6).
+    #[must_use]
+    pub fn closed_by_server(mut self) -> Self {
+        let head = self.request.len() - 2;
+        self.request = [&self.request[..head], b"Connection: close\r\n\r\n"].concat().into();
+        self
     }
 
     /// Requests in a whole run.
@@ -159,6 +192,13 @@ mod tests {
         for workload in Workload::all(1) {
             assert!(workload.exchanges >= workload.connections, "{}", workload.key);
         }
+    }
+
+    #[test]
+    fn a_request_for_closing_is_whole() {
+        let request = Workload::small().closed_by_server().request;
+        let text = String::from_utf8(request.to_vec()).unwrap();
+        assert!(text.ends_with("Accept: */*\r\nConnection: close\r\n\r\n"), "{text:?}");
     }
 
     #[test]
