@@ -50,7 +50,7 @@ pub(crate) async fn serve(
     }
     net::set_options(&client);
     let server = way.server;
-    match dial::dial(server, conn.limits().dial_timeout, conn.metrics()).await {
+    match dial::dial(server, conn.limits().dial_timeout, &conn.shared.ports, conn.metrics()).await {
         Ok(server) => {
             net::set_options(&server);
             conn.metrics().dial(DialResult::Connected);

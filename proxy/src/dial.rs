@@ -3,19 +3,26 @@
 //! All of a sidecar's connections to one server come from one address, and a port is in `TIME_WAIT`
 //! for a minute after its connection was closed: some 28,000 a minute, and connect(2) says
 //! `EADDRNOTAVAIL`. The kernel lets a socket that asks for a port by name take such a one over
-//! (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c), but never chooses one itself. So Weir names one.
+//! (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c), but never chooses one itself. So Weir names one: of
+//! its own latest ([`ports`]) where there were many dials to a server, else any.
+
+mod ports;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpSocket, TcpStream};
+
+pub(crate) use ports::Ports;
 
 use crate::report::Metrics;
 
 /// How many ports are tried when the kernel finds none. Nearly every one of them is in `TIME_WAIT`
 /// then, so that the first does.
 const PORT_TRIES: usize = 8;
+/// How many of the latest ports are tried before the kernel is asked for one.
+const AGAIN_TRIES: usize = 4;
 /// The ports that the kernel chooses from, of IPv6 too: see ip(7).
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
@@ -26,22 +33,37 @@ const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 pub(crate) async fn dial(
     address: SocketAddr,
     timeout: Duration,
+    ports: &Ports,
     metrics: &Metrics,
 ) -> io::Result<TcpStream> {
-    match tokio::time::timeout(timeout, connect(address, metrics)).await {
+    match tokio::time::timeout(timeout, connect(address, ports, metrics)).await {
         Ok(connected) => connected,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
-async fn connect(address: SocketAddr, metrics: &Metrics) -> io::Result<TcpStream> {
-    match socket(address)?.connect(address).await {
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-            // Boxed: an idle connection's future need not have room for it.
-            Box::pin(connect_from_named_ports(address, metrics)).await.unwrap_or(Err(error))
+async fn connect(address: SocketAddr, ports: &Ports, metrics: &Metrics) -> io::Result<TcpStream> {
+    let mut tries = 0;
+    let connected = loop {
+        let now = Instant::now();
+        let port = if tries < AGAIN_TRIES { ports.again(address, now) } else { None };
+        let connected = match named_socket(address, port) {
+            Ok(socket) => socket.connect(address).await,
+            Err(error) => Err(error),
+        };
+        match connected {
+            // Its connection lives on, or somebody else has it now: the next.
+            Err(error) if port.is_some() && is_port_taken(&error) => tries += 1,
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                // Boxed: an idle connection's future need not have room for it.
+                let named = Box::pin(connect_from_named_ports(address, metrics)).await;
+                break named.unwrap_or(Err(error))?;
+            }
+            connected => break connected?,
         }
-        connected => connected,
-    }
+    };
+    ports.used(address, connected.local_addr()?.port(), Instant::now());
+    Ok(connected)
 }
 
 /// Tries ports by name. None: there are none to try.
@@ -50,19 +72,14 @@ async fn connect_from_named_ports(
     metrics: &Metrics,
 ) -> Option<io::Result<TcpStream>> {
     let (first, last) = port_range(&std::fs::read_to_string(PORT_RANGE).ok()?)?;
-    let any = match address {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
     let mut last_error = None;
     for _ in 0..PORT_TRIES {
         metrics.dial_port_retried();
         let port = random_port(first, last)?;
-        let tried =
-            match socket(address).and_then(|s| s.bind(SocketAddr::new(any, port)).map(|()| s)) {
-                Ok(socket) => socket.connect(address).await,
-                Err(error) => Err(error),
-            };
+        let tried = match named_socket(address, Some(port)) {
+            Ok(socket) => socket.connect(address).await,
+            Err(error) => Err(error),
+        };
         match tried {
             // Somebody else's, or in use towards this very server: the next.
             Err(error) if is_port_taken(&error) => last_error = Some(Err(error)),
@@ -72,14 +89,17 @@ async fn connect_from_named_ports(
     last_error
 }
 
-/// A socket that may have a port by name, and that others may share a port with: a port that was
+/// A socket with this port, if one is named, that others may share the port with: a port that was
 /// taken without this could be named by nobody.
-fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+fn named_socket(address: SocketAddr, port: Option<u16>) -> io::Result<TcpSocket> {
+    let (socket, any) = match address {
+        SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
     };
     socket.set_reuseaddr(true)?;
+    if let Some(port) = port {
+        socket.bind(SocketAddr::new(any, port))?;
+    }
     Ok(socket)
 }
 
@@ -124,13 +144,13 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_listens_and_nobody_answers() {
-        let metrics = Metrics::new();
+        let (metrics, ports) = (Metrics::new(), Ports::default());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let patience = Duration::from_secs(9);
-        assert!(dial(at, patience, &metrics).await.is_ok());
+        assert!(dial(at, patience, &ports, &metrics).await.is_ok());
         drop(listener);
-        let error = dial(at, patience, &metrics).await.unwrap_err();
+        let error = dial(at, patience, &ports, &metrics).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(metrics.render().contains("weir_dial_port_retries_total 0"));
     }

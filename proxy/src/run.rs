@@ -23,6 +23,7 @@ use crate::budget::Budget;
 use crate::config::{Admin, Settings};
 use crate::control::SidecarControl;
 use crate::defaults;
+use crate::dial::Ports;
 use crate::doors;
 use crate::drain::{self, Ask};
 use crate::inspect::InspectorFactory;
@@ -149,6 +150,7 @@ impl Sidecar {
             names,
             budget: Arc::new(Budget::default()),
             intercept: Intercept::new(own_ports(&settings)),
+            ports: Ports::default(),
             registry: Arc::new(Registry::default()),
             reporter,
             inspectors: extras.inspectors,

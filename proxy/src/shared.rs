@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use weir_parsers::redis::Table;
 
 use crate::budget::Budget;
+use crate::dial::Ports;
 use crate::inspect::InspectorFactory;
 use crate::intercept::Intercept;
 use crate::live::{InForce, Live};
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     /// What is known of the redirect.
     pub(crate) intercept: Intercept,
+    /// From where servers were reached.
+    pub(crate) ports: Ports,
     /// The live connections.
     pub(crate) registry: Arc<Registry>,
     /// The traffic log and the metrics.
