@@ -16,6 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) use ports::Ports;
 
+use crate::net;
 use crate::report::Metrics;
 
 /// How many ports are tried when the kernel finds none. Nearly every one of them is in `TIME_WAIT`
@@ -29,7 +30,7 @@ const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Connects within `timeout`.
 ///
 /// # Errors
-/// What `connect(2)` says, or `TimedOut`.
+/// What `connect(2)` says, or `TimedOut`. A connection with itself is `ConnectionRefused`.
 pub(crate) async fn dial(
     address: SocketAddr,
     timeout: Duration,
@@ -62,7 +63,14 @@ async fn connect(address: SocketAddr, ports: &Ports, metrics: &Metrics) -> io::R
             connected => break connected?,
         }
     };
-    ports.used(address, connected.local_addr()?.port(), Instant::now());
+    let local = connected.local_addr()?;
+    if local == address {
+        // Nobody listens there, and the kernel chose that very port: both ends are this one
+        // (RFC 9293, 3.5). Not in `TIME_WAIT` either, so that the server can come back to it.
+        net::reset_on_close(&connected);
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    ports.used(address, local.port(), Instant::now());
     Ok(connected)
 }
 
