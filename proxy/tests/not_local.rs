@@ -1,8 +1,11 @@
-//! Weir is nobody's way to another machine.
+//! Weir is nobody's way to another machine, and knows each address of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -27,8 +30,9 @@ fn what_a_peer_sends_through_the_pod_goes_nowhere() {
         peer.run("ip", &["route", "add", &ip, "via", &via]);
     }
     for to in [to, to6] {
-        let mut stream = peer.connect(to);
-        assert!(stream.read(&mut [0]).is_err(), "{to}: not reset");
+        // The reset may come before connect(2) has returned.
+        let read = peer.try_connect(to).and_then(|mut stream| stream.read(&mut [0]));
+        assert!(read.is_err(), "{to}: not reset");
     }
     assert_eq!(seen.load(SeqCst), 0);
     for to in [to, to6] {
@@ -37,4 +41,37 @@ fn what_a_peer_sends_through_the_pod_goes_nowhere() {
         assert_eq!(record["verdict"], "refused", "{record}");
         assert_eq!(record["reason"], "not_local", "{record}");
     }
+}
+
+/// The addresses that are of a link alone are the pod's own like others (RFC 3927, RFC 4291).
+#[test]
+fn a_link_local_address_is_the_pod_s_own() {
+    let Some(network) = Network::new() else { return };
+    let (pod, peer) = (network.pod(), network.pod());
+    for (number, pod) in [(1, &pod), (2, &peer)] {
+        pod.run("ip", &["addr", "add", &format!("169.254.0.{number}/16"), "dev", "eth0"]);
+        pod.run("ip", &["addr", "add", &format!("fe80::{number}/64"), "dev", "eth0", "nodad"]);
+    }
+    pod.serve(8080, |mut stream| stream.write_all(b"served").unwrap());
+    let weir = pod.guarded("");
+    let link = peer.run("cat", &["/proc/net/if_inet6"]);
+    let link = link.lines().find(|line| line.starts_with("fe80")).unwrap();
+    let scope = u32::from_str_radix(link.split(' ').nth(1).unwrap(), 16).unwrap();
+    let at = |port| {
+        let v6 = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        [
+            SocketAddr::from(([169, 254, 0, 1], port)),
+            SocketAddr::V6(SocketAddrV6::new(v6, port, 0, scope)),
+        ]
+    };
+    for to in at(8080) {
+        let mut answer = String::new();
+        peer.connect(to).read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "served", "{to}");
+    }
+    // And Weir's own ports are there too.
+    let [admin, _] = at(weir::defaults::ADMIN_PORT);
+    assert!(pod.try_connect(admin).and_then(|mut stream| stream.read(&mut [0])).is_err());
+    let record = weir.record("own port", |record| record["server"] == admin.to_string());
+    assert_eq!(record["reason"], "own_port", "{record}");
 }
