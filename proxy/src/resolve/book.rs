@@ -87,16 +87,20 @@ impl Book {
         });
     }
 
-    /// Up to `most` names that are due; they are under way then.
+    /// Up to `most` names that are due, those first that have waited longest: names whose servers
+    /// do not answer take their time, and others are not to starve. They are under way then.
     pub(super) fn take_due(&mut self, now: Instant, most: usize) -> Vec<String> {
-        let due = self.0.iter_mut().filter(|(_, entry)| entry.due <= now).take(most);
-        due.map(|(name, entry)| {
+        let mut due: Vec<_> = self.0.iter_mut().filter(|(_, entry)| entry.due <= now).collect();
+        due.sort_by_key(|(_, entry)| entry.due);
+        due.truncate(most);
+        let mut names = Vec::new();
+        for (name, entry) in due {
             entry.under_way = true;
             entry.asked = Some(now);
             entry.due = now + LOST;
-            name.clone()
-        })
-        .collect()
+            names.push(name.clone());
+        }
+        names
     }
 
     /// When the next name is due.
@@ -383,6 +387,21 @@ mod tests {
         assert_eq!(desk.due(), 5);
         let now = desk.start + secs(5);
         assert_eq!(desk.book.take_due(now, 9), [NAME]);
+    }
+
+    /// Of two names of which one can be looked up at a time, each has its turn, though the first
+    /// of them in order fails for ever and is due again by the time the lookup is over.
+    #[test]
+    fn no_name_starves_behind_those_that_fail() {
+        let mut desk = Desk::new();
+        desk.book.add(&[("a".to_owned(), Side::Outbound)], desk.start);
+        assert_eq!(desk.book.take_due(desk.start, 9), ["a"]);
+        desk.book.note("a", failed(), desk.start, BOUNDS, |_, _| false);
+        desk.note(1, ok(&["10.0.0.1"], 5));
+        assert_eq!(desk.book.take_due(desk.start + secs(5), 1), ["a"]);
+        desk.book.note("a", failed(), desk.start + secs(35), BOUNDS, |_, _| false);
+        assert_eq!(desk.book.take_due(desk.start + secs(60), 1), [NAME]);
+        assert_eq!(desk.book.take_due(desk.start + secs(60), 1), ["a"]);
     }
 
     #[test]
