@@ -59,7 +59,7 @@ fn policy() -> String {
 /// A node of the store: Redis, a Sentinel and a sidecar in one pod.
 struct Node {
     redis: Server,
-    _sentinel: Server,
+    sentinel: Server,
     weir: Weir,
     pod: Pod,
 }
@@ -89,8 +89,8 @@ fn redis(pod: &Pod, master: Option<&Pod>) -> Server {
 
 fn sentinel(pod: &Pod, master: &Pod) -> Server {
     let config = format!(
-        "sentinel monitor shop {} 6379 2\nsentinel down-after-milliseconds shop 700\n\
-         sentinel failover-timeout shop 3000\n",
+        "logfile log\nsentinel monitor shop {} 6379 2\n\
+         sentinel down-after-milliseconds shop 2000\nsentinel failover-timeout shop 4000\n",
         master.v4
     );
     start(pod, 26379, &config, &["--sentinel"])
@@ -119,7 +119,7 @@ impl Store {
         let shop = client.guarded(&policy());
         let nodes = pods.into_iter().zip(sidecars).zip(redis).zip(sentinels);
         let nodes = nodes
-            .map(|(((pod, weir), redis), _sentinel)| Node { redis, _sentinel, weir, pod })
+            .map(|(((pod, weir), redis), sentinel)| Node { redis, sentinel, weir, pod })
             .collect();
         Some(Self { nodes, client, shop, network })
     }
@@ -164,7 +164,9 @@ impl Store {
                 .filter(|record| record["verdict"] == "refused")
                 .map(|record| format!("{} {} {}", record["side"], record["op"], record["reason"]))
                 .collect();
-            text += &format!("node {n}: refused {refused:#?}\n{}\n", node.weir.stderr());
+            let said = node.weir.stderr();
+            let sentinel = std::fs::read_to_string(node.sentinel.dir().join("log")).unwrap();
+            text += &format!("node {n}: refused {refused:#?}\n{said}\n{sentinel}\n");
         }
         text
     }
