@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, Once, PoisonError},
     thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,6 +15,9 @@ use tokio::{
 };
 
 use crate::Error;
+
+/// How long programs have to end by themselves.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 static WATCHED: Once = Once::new();
 static UNDER_WAY: Mutex<UnderWay> = Mutex::new(UnderWay { programs: Vec::new(), room: None });
@@ -69,8 +73,12 @@ pub(crate) fn stopped(program: Pid) {
 fn end() -> ! {
     // The lock is kept: nothing is started any more.
     let under_way = under_way();
-    for program in &under_way.programs {
-        let _ = kill_process(*program, Signal::TERM);
+    // nginx takes its workers along if it is asked; a Weir that has connections would see them to their end.
+    for signal in [Signal::TERM, Signal::KILL] {
+        for program in &under_way.programs {
+            let _ = kill_process(*program, signal);
+        }
+        thread::sleep(PATIENCE);
     }
     if let Some(room) = &under_way.room {
         let _ = fs::remove_dir_all(room);
