@@ -1,6 +1,6 @@
 //! The live connections, so that a reload, a drain or a memory shortage can reach each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,8 +25,8 @@ pub(crate) enum Notice {
 pub(crate) struct Control {
     notices: AtomicU8,
     waker: AtomicWaker,
-    /// Whose connection it is: the side and the other end.
-    peer: Option<(Side, IpAddr)>,
+    /// What the connection is, as policies speak of it.
+    endpoint: Option<Endpoint>,
 }
 
 impl Control {
@@ -73,7 +73,7 @@ impl Registry {
         let control = Arc::new(Control {
             notices: live.lasting.into(),
             waker: AtomicWaker::new(),
-            peer: Some((endpoint.side, endpoint.peer)),
+            endpoint: Some(*endpoint),
         });
         live.controls.insert(key, control.clone());
         drop(live);
@@ -94,9 +94,13 @@ impl Registry {
         }
     }
 
-    /// The other ends of all live connections, by side.
-    pub(crate) fn peers(&self) -> HashSet<(Side, IpAddr)> {
-        self.lock().controls.values().filter_map(|control| control.peer).collect()
+    /// The other ends of all live connections by side, and the ports that they are connected by.
+    pub(crate) fn peers(&self) -> HashMap<(Side, IpAddr), BTreeSet<u16>> {
+        let mut peers: HashMap<_, BTreeSet<_>> = HashMap::new();
+        for endpoint in self.lock().controls.values().filter_map(|c| c.endpoint.as_ref()) {
+            peers.entry((endpoint.side, endpoint.peer)).or_default().insert(endpoint.port);
+        }
+        peers
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Live> {

@@ -200,6 +200,32 @@ fn search_lists_and_aliases_lead_to_the_address() {
     weir.until("asked again", || dns.asked("cart.shop.b.test").len() > 2);
 }
 
+/// Addresses are given to others: whoever has one now and may connect to another port does not
+/// keep it in the name.
+#[test]
+fn a_connection_to_another_port_keeps_no_address() {
+    let (dns, named, open) = (Dns::start(), server(), server());
+    dns.addresses("shop.test", &["127.0.0.1", "127.0.0.2"], 0);
+    let policy = format!(
+        "{}  - {{from: [{{any: true}}], ports: [{}]}}\n",
+        policy(named, "{host: shop.test}"),
+        open.port()
+    );
+    let conf = dns.resolv_conf();
+    let more = ["--resolv-conf", &conf, "--limit", "host-grace=0ms"];
+    let forward = support::free_port();
+    let other = format!("{forward}={open}");
+    let more = [&more[..], &["--forward", &other]].concat();
+    let weir = Weir::start_with("enforce", &policy, &[named], &more);
+    assert!(admitted(&weir, "127.0.0.2"));
+    let mut stranger = connect_from("127.0.0.2", forward);
+    assert!(get(&mut stranger));
+    dns.addresses("shop.test", &["127.0.0.1"], 0);
+    weir.until("forgotten", || !admitted(&weir, "127.0.0.2"));
+    assert!(admitted(&weir, "127.0.0.1"));
+    assert!(get(&mut stranger));
+}
+
 #[test]
 fn long_answers_come_by_tcp_and_are_bounded() {
     let (dns, upstream) = (Dns::start(), server());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,11 +24,18 @@ const LOST: Duration = Duration::from_mins(2);
 #[derive(Debug, Default)]
 pub(super) struct Book(BTreeMap<String, Entry>);
 
+/// Where a rule names a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) side: Side,
+    pub(super) ports: RangeInclusive<u16>,
+}
+
 /// One name.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The sides on which rules name it.
-    pub(super) sides: Vec<Side>,
+    /// Where rules name it.
+    places: Vec<Place>,
     /// Its addresses, and until when each stands though no further answer names it.
     pub(super) addresses: BTreeMap<IpAddr, Instant>,
     /// When it is looked up next; while that is under way, when it counts as lost.
@@ -70,20 +78,20 @@ pub(super) struct Noted {
 
 impl Book {
     /// Enters the names that are not in it; they are due at once.
-    pub(super) fn add(&mut self, names: &[(String, Side)], now: Instant) {
-        for (name, side) in names {
+    pub(super) fn add(&mut self, names: &[(String, Place)], now: Instant) {
+        for (name, place) in names {
             let entry = self.0.entry(name.clone()).or_insert_with(|| Entry::new(now));
-            if !entry.sides.contains(side) {
-                entry.sides.push(*side);
+            if !entry.places.contains(place) {
+                entry.places.push(place.clone());
             }
         }
     }
 
     /// Forgets what is not among the names.
-    pub(super) fn retain(&mut self, names: &[(String, Side)]) {
+    pub(super) fn retain(&mut self, names: &[(String, Place)]) {
         self.0.retain(|name, entry| {
-            entry.sides.retain(|side| names.iter().any(|(n, s)| n == name && s == side));
-            !entry.sides.is_empty()
+            entry.places.retain(|place| names.iter().any(|(n, p)| n == name && p == place));
+            !entry.places.is_empty()
         });
     }
 
@@ -121,7 +129,8 @@ impl Book {
         self.0.values().all(|entry| entry.answered.is_some() || entry.error.is_some())
     }
 
-    /// Takes note of an answer. `is_open` says whether a connection to or from this address is.
+    /// Takes note of an answer. `is_open` says whether a connection to or from this address is,
+    /// in that place.
     /// None where nobody wants to know the name any more.
     pub(super) fn note(
         &mut self,
@@ -129,15 +138,15 @@ impl Book {
         answer: Answer,
         now: Instant,
         bounds: Bounds,
-        is_open: impl Fn(Side, IpAddr) -> bool,
+        is_open: impl Fn(&Place, IpAddr) -> bool,
     ) -> Option<Noted> {
         let entry = self.0.get_mut(name)?;
         let had = !entry.addresses.is_empty() || entry.answered.is_none();
         let failed_before = entry.error.is_some();
         let ttl = answer.ttl.clamp(SHORTEST, LONGEST);
         let any = answer.families.iter().any(Result::is_ok);
-        let sides = entry.sides.clone();
-        let open = |address: &IpAddr| sides.iter().any(|side| is_open(*side, *address));
+        let places = entry.places.clone();
+        let open = |address: &IpAddr| places.iter().any(|place| is_open(place, *address));
         // That there is no such name is an answer as good as any.
         let none = answer.families.iter().all(|family| family.as_ref().is_ok_and(Vec::is_empty));
         let mut noted = Noted::default();
@@ -181,7 +190,7 @@ impl Book {
 impl Entry {
     fn new(now: Instant) -> Self {
         Self {
-            sides: Vec::new(),
+            places: Vec::new(),
             addresses: BTreeMap::new(),
             due: now,
             under_way: false,
@@ -228,6 +237,10 @@ mod tests {
     const BOUNDS: Bounds = Bounds { most: 4, grace: Duration::from_secs(60) };
     const NAME: &str = "redis.shop";
 
+    fn at(side: Side, port: u16) -> Place {
+        Place { side, ports: port..=port }
+    }
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -257,7 +270,7 @@ mod tests {
     impl Desk {
         fn new() -> Self {
             let (mut book, start) = (Book::default(), Instant::now());
-            book.add(&[(NAME.into(), Side::Outbound)], start);
+            book.add(&[(NAME.into(), at(Side::Outbound, 6379))], start);
             assert!(!book.is_settled());
             assert_eq!(book.take_due(start, 9), [NAME]);
             Self { book, start, open: Vec::new() }
@@ -266,7 +279,11 @@ mod tests {
         /// The answer of a lookup that ends at this second.
         fn note(&mut self, at: u64, answer: Answer) -> Noted {
             let open = &self.open;
-            let is_open = |side, address| side == Side::Outbound && open.contains(&address);
+            let is_open = |place: &Place, address| {
+                place.side == Side::Outbound
+                    && place.ports.contains(&6379)
+                    && open.contains(&address)
+            };
             let now = self.start + secs(at);
             let noted = self.book.note(NAME, answer, now, BOUNDS, is_open);
             assert!(self.book.is_settled());
@@ -394,7 +411,7 @@ mod tests {
     #[test]
     fn no_name_starves_behind_those_that_fail() {
         let mut desk = Desk::new();
-        desk.book.add(&[("a".to_owned(), Side::Outbound)], desk.start);
+        desk.book.add(&[("a".to_owned(), at(Side::Outbound, 6379))], desk.start);
         assert_eq!(desk.book.take_due(desk.start, 9), ["a"]);
         desk.book.note("a", failed(), desk.start, BOUNDS, |_, _| false);
         desk.note(1, ok(&["10.0.0.1"], 5));
@@ -408,7 +425,7 @@ mod tests {
     fn names_come_and_go_with_the_policy() {
         let mut desk = Desk::new();
         desk.note(0, ok(&["10.0.0.1"], 300));
-        let other = ("b".to_owned(), Side::Inbound);
+        let other = ("b".to_owned(), at(Side::Inbound, 6379));
         desk.book.add(std::slice::from_ref(&other), desk.start);
         assert!(!desk.book.is_settled());
         assert_eq!(desk.book.take_due(desk.start, 9), ["b"]);

@@ -6,6 +6,7 @@ mod lookup;
 mod query;
 mod system;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ use weir_policy::op::{Endpoint, Side};
 use weir_policy::{Addresses, Peer, Snapshot};
 
 use crate::shared::Shared;
-use book::{Book, Bounds, Noted};
+use book::{Book, Bounds, Noted, Place};
 use lookup::{Answer, lookup};
 use system::System;
 
@@ -162,7 +163,10 @@ impl Shared {
         // Looked at only where an address is about to go.
         let open = std::cell::LazyCell::new(|| self.registry.peers());
         for (answer, name) in answers {
-            let is_open = |side, address| open.contains(&(side, address));
+            let is_open = |place: &Place, address| {
+                let ports = open.get(&(place.side, address));
+                ports.is_some_and(|ports| ports.range(place.ports.clone()).next().is_some())
+            };
             let noted = self.names.book().note(&name, answer, Instant::now(), bounds, is_open);
             self.tell(&name, noted.unwrap_or_default());
         }
@@ -205,19 +209,19 @@ impl Shared {
     }
 }
 
-/// Each name with each side whose rules have it as a peer.
-fn wanted(policy: &Snapshot) -> Vec<(String, Side)> {
+/// Each name with each side and range of ports whose rules have it as a peer.
+fn wanted(policy: &Snapshot) -> Vec<(String, Place)> {
     let mut wanted = Vec::new();
     for side in [Side::Inbound, Side::Outbound] {
         let rules = policy.policies().iter().filter_map(|policy| policy.rules(side)).flatten();
-        for peer in rules.flat_map(|rule| &rule.peers) {
-            if let Peer::Host(name) = peer {
-                wanted.push((name.clone(), side));
+        for rule in rules {
+            for peer in &rule.peers {
+                let Peer::Host(name) = peer else { continue };
+                let place = |ports: &RangeInclusive<u16>| Place { side, ports: ports.clone() };
+                wanted.extend(rule.ports.iter().map(|ports| (name.clone(), place(ports))));
             }
         }
     }
-    wanted.sort_by(|a, b| a.0.cmp(&b.0));
-    wanted.dedup();
     wanted
 }
 
