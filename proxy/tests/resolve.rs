@@ -182,6 +182,47 @@ fn a_server_that_is_down_or_fails_is_passed_over() {
     assert_eq!(weir.metric("weir_resolve_failures_total"), 0.0);
 }
 
+/// As glibc has it: who asks for a name does not get another one because the first was lost.
+#[test]
+fn a_name_of_which_nobody_says_anything_is_not_passed_over() {
+    let (dns, upstream) = (Dns::start(), server());
+    let servers = format!("nameserver [127.0.0.1]:{}\n", dns.at.port());
+    dns.configure(&format!("{servers}search a.test b.test\noptions timeout:1 attempts:1\n"));
+    dns.set("shop.a.test", Says::Silent);
+    dns.addresses("shop.b.test", &["127.0.0.1"], 0);
+    let weir = start(&dns, upstream, "{host: shop}", &[]);
+    weir.until("failed", || weir.metric("weir_resolve_failures_total") >= 1.0);
+    assert!(!admitted(&weir, "127.0.0.1"));
+    // A server that has no answer to give says something.
+    dns.set("shop.a.test", Says::Fails);
+    weir.until("passed over", || admitted(&weir, "127.0.0.1"));
+}
+
+/// A long search list takes longer than there is time if each name of it waits for that server.
+#[test]
+fn a_silent_server_is_waited_for_once() {
+    let (dns, upstream) = (Dns::start(), server());
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let servers = [silent.local_addr().unwrap(), dns.at].map(|at| at.port());
+    let lines = servers.map(|port| format!("nameserver [127.0.0.1]:{port}\n")).concat();
+    dns.configure(&format!("{lines}search a.test b.test c.test d.test e.test f.test\n"));
+    dns.addresses("shop.f.test", &["127.0.0.1"], 300);
+    let weir = start(&dns, upstream, "{host: shop}", &[]);
+    weir.until("resolved", || admitted(&weir, "127.0.0.1"));
+}
+
+#[test]
+fn a_server_that_refers_to_others_has_not_answered() {
+    let (elsewhere, dns, upstream) = (Dns::start(), Dns::start(), server());
+    elsewhere.set("shop.test", Says::Refers);
+    dns.addresses("shop.test", &["127.0.0.1"], 300);
+    let servers =
+        [elsewhere.at, dns.at].map(|at| format!("nameserver [127.0.0.1]:{}\n", at.port()));
+    dns.configure(&servers.concat());
+    let weir = start(&dns, upstream, "{host: shop.test}", &[]);
+    assert!(admitted(&weir, "127.0.0.1"));
+}
+
 #[test]
 fn search_lists_and_aliases_lead_to_the_address() {
     let (dns, upstream) = (Dns::start(), server());

@@ -1,11 +1,12 @@
 //! One name, through hosts(5), the search list and both families.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::query::{Family, Found, ask};
+use super::query::{Failure, Family, Found, ask};
 use super::system::System;
 
 /// How long all questions for one name may take together.
@@ -43,9 +44,10 @@ pub(super) async fn lookup(system: &System, name: &str) -> Answer {
 async fn search(system: &System, name: &str) -> Answer {
     let mut failed = None;
     let mut ttl = Duration::MAX;
+    let first = AtomicUsize::new(0);
     for name in system.candidates(name) {
-        let both = tokio::join!(ask(system, &name, Family::V4), ask(system, &name, Family::V6));
-        let families = [both.0, both.1];
+        let ask = |family| ask(system, &name, family, &first);
+        let families = <[_; 2]>::from(tokio::join!(ask(Family::V4), ask(Family::V6)));
         let found = |family: &Result<Found, _>| {
             family.as_ref().is_ok_and(|found| !found.addresses.is_empty())
         };
@@ -55,7 +57,9 @@ async fn search(system: &System, name: &str) -> Answer {
         for family in families {
             match family {
                 Ok(none) => ttl = ttl.min(none.ttl),
-                Err(why) => failed = failed.or(Some(why)),
+                // As glibc has it: what says nothing may be the name that is meant.
+                Err(failure) if !failure.is_said => return Answer::failed(&failure.why),
+                Err(failure) => failed = failed.or(Some(failure.why)),
             }
         }
     }
@@ -68,8 +72,10 @@ async fn search(system: &System, name: &str) -> Answer {
 
 /// The answer of a name that has addresses. That a family has none says nothing of how long the
 /// other's hold.
-fn answer(families: [Result<Found, String>; 2]) -> Answer {
+fn answer(families: [Result<Found, Failure>; 2]) -> Answer {
     let some = families.iter().flatten().filter(|found| !found.addresses.is_empty());
     let ttl = some.map(|found| found.ttl).min().unwrap_or_default();
-    Answer { families: families.map(|family| family.map(|found| found.addresses)), ttl }
+    let families =
+        families.map(|family| family.map(|found| found.addresses).map_err(|failure| failure.why));
+    Answer { families, ttl }
 }

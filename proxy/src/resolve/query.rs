@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use domain::base::iana::{Class, Rcode};
@@ -37,26 +38,50 @@ pub(super) enum Family {
     V6,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// In words, for an operator.
+    pub(super) why: String,
+    /// A server said something, which is no answer: SERVFAIL, say.
+    pub(super) is_said: bool,
+}
+
 /// Asks one server after the other until one answers, all of them as often as the system says.
 /// An answer is addresses, or that there are none (NODATA, NXDOMAIN); SERVFAIL and its like are
-/// none, the next server is asked.
+/// none, the next server is asked. `first` is the place of the server that is asked first, and
+/// then of the one that has answered.
 ///
 /// # Errors
 /// What the last server said, or why it said nothing.
-pub(super) async fn ask(system: &System, name: &str, family: Family) -> Result<Found, String> {
-    let servers = system.servers.as_ref().map_err(Clone::clone)?;
-    let mut why = String::new();
-    for _ in 0..system.attempts {
-        for server in servers {
-            let asked = timeout(system.timeout, ask_one(*server, system, name, family)).await;
-            match asked {
-                Ok(Ok(found)) => return Ok(found),
-                Ok(Err(error)) => why = format!("{server}: {error}"),
-                Err(_) => why = format!("{server}: no answer within {:?}", system.timeout),
+pub(super) async fn ask(
+    system: &System,
+    name: &str,
+    family: Family,
+    first: &AtomicUsize,
+) -> Result<Found, Failure> {
+    let mut failure = Failure { why: String::new(), is_said: false };
+    let servers = match &system.servers {
+        Ok(servers) => servers,
+        Err(why) => return Err(Failure { why: why.clone(), ..failure }),
+    };
+    let begin = first.load(Relaxed);
+    let from_first = servers.iter().enumerate().cycle().skip(begin);
+    for (place, server) in from_first.take(servers.len() * system.attempts) {
+        let why = match timeout(system.timeout, ask_one(*server, system, name, family)).await {
+            Ok(Ok(found)) => {
+                first.store(place, Relaxed);
+                return Ok(found);
             }
-        }
+            Ok(Err(error)) => {
+                failure.is_said |= error.kind() == io::ErrorKind::InvalidData;
+                error.to_string()
+            }
+            Err(_) => format!("no answer within {:?}", system.timeout),
+        };
+        failure.why = format!("{server}: {why}");
     }
-    Err(why)
+    Err(failure)
 }
 
 async fn ask_one(
@@ -151,7 +176,12 @@ async fn by_tcp(server: SocketAddr, question: &Message<Vec<u8>>) -> io::Result<M
 
 /// Reads an answer: the addresses at the end of the chain of CNAMEs that begins with the name.
 fn read(answer: &Message<Vec<u8>>, family: Family) -> io::Result<Found> {
-    match answer.header().rcode() {
+    let header = answer.header();
+    match header.rcode() {
+        // Neither asked on nor in charge: such a server does not know that there is nothing.
+        Rcode::NOERROR if !header.ra() && !header.aa() && answer.header_counts().ancount() == 0 => {
+            return Err(broken("the server does not ask others for names that it does not know"));
+        }
         Rcode::NOERROR | Rcode::NXDOMAIN => {}
         other => return Err(broken(&format!("the server says {other}"))),
     }

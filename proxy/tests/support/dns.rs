@@ -26,6 +26,8 @@ pub enum Says {
     Fails,
     /// Nothing.
     Silent,
+    /// That others know (RFC 1034, 4.3.1): no recursion, no authority, no answer.
+    Refers,
     /// These addresses, and an error to whom uses EDNS.
     Old(Vec<IpAddr>),
     /// These addresses, behind forged answers that say others.
@@ -192,6 +194,12 @@ fn answer(question: &Message<Vec<u8>>, zone: &Mutex<Zone>, tcp: bool) -> Option<
             }
             Says::Fails => return Some(build(question, Rcode::SERVFAIL, false, &[], None)),
             Says::Silent => return None,
+            Says::Refers => {
+                let mut answer = build(question, Rcode::NOERROR, false, &[], None);
+                // The bit "recursion available" of the header.
+                answer[3] &= 0x7f;
+                return Some(answer);
+            }
         }
     }
 }
