@@ -10,6 +10,7 @@ mod ports;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpSocket, TcpStream};
@@ -26,6 +27,8 @@ const PORT_TRIES: usize = 8;
 const AGAIN_TRIES: usize = 4;
 /// The ports that the kernel chooses from, of IPv6 too: see ip(7).
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+/// Those of them that it leaves to servers which listen there: see ip-sysctl of the kernel.
+const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
 /// Connects within `timeout`.
 ///
@@ -80,10 +83,11 @@ async fn connect_from_named_ports(
     metrics: &Metrics,
 ) -> Option<io::Result<TcpStream>> {
     let (first, last) = port_range(&std::fs::read_to_string(PORT_RANGE).ok()?)?;
+    let reserved = reserved_ports(&std::fs::read_to_string(RESERVED_PORTS).unwrap_or_default());
     let mut last_error = None;
     for _ in 0..PORT_TRIES {
         metrics.dial_port_retried();
-        let port = random_port(first, last)?;
+        let port = random_port(first, last, &reserved)?;
         let tried = match named_socket(address, Some(port)) {
             Ok(socket) => socket.connect(address).await,
             Err(error) => Err(error),
@@ -122,10 +126,24 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
     (first <= last && first > 0).then_some((first, last))
 }
 
-fn random_port(first: u16, last: u16) -> Option<u16> {
+/// Reads the ports of `ip_local_reserved_ports`: `8080,40000-40010`.
+fn reserved_ports(text: &str) -> Vec<RangeInclusive<u16>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.trim().split(',').filter_map(range).collect()
+}
+
+/// A port of the range at random, or the next behind it that is not reserved, if there is one.
+fn random_port(first: u16, last: u16, reserved: &[RangeInclusive<u16>]) -> Option<u16> {
     let count = u32::from(last - first) + 1;
-    let offset = u16::try_from(getrandom::u32().ok()? % count).ok()?;
-    first.checked_add(offset)
+    let start = getrandom::u32().ok()? % count;
+    let mut ports = (0..count).filter_map(|i| {
+        let offset = u16::try_from((start + i) % count).ok()?;
+        first.checked_add(offset)
+    });
+    ports.find(|port| !reserved.iter().any(|range| range.contains(port)))
 }
 
 #[cfg(test)]
@@ -144,10 +162,12 @@ mod tests {
     #[test]
     fn ports_are_of_the_range() {
         for _ in 0..100 {
-            assert!((10..=12).contains(&random_port(10, 12).unwrap()));
+            assert!((10..=12).contains(&random_port(10, 12, &[]).unwrap()));
+            assert_eq!(random_port(10, 14, &reserved_ports("10,12-14,9\n")), Some(11));
         }
-        assert_eq!(random_port(7, 7), Some(7));
-        assert!(random_port(1, u16::MAX).is_some());
+        assert_eq!(random_port(7, 7, &[]), Some(7));
+        assert_eq!(random_port(7, 7, &reserved_ports("1-8")), None);
+        assert!(random_port(1, u16::MAX, &reserved_ports("\n")).is_some());
     }
 
     #[tokio::test]

@@ -84,3 +84,30 @@ fn where_no_port_is_left_one_of_an_ended_dial_is_taken() {
     exchange(&pod, &peer, 1500);
     assert!(weir.metric("weir_dial_port_retries_total") >= 1000.0);
 }
+
+/// What an administrator keeps for servers to listen at is not for dialling from (ip-sysctl).
+#[test]
+fn reserved_ports_are_not_named_when_the_others_are_used_up() {
+    let Some(net) = Network::new() else { return };
+    let (pod, peer) = (net.pod(), net.pod());
+    pod.sysctl("net/ipv4/ip_local_port_range", "40000 40007");
+    pod.sysctl("net/ipv4/ip_local_reserved_ports", "40001,40003-40007");
+    let (closed, closes) = std::sync::mpsc::channel();
+    pod.serve(80, move |mut stream| {
+        let port = stream.peer_addr().unwrap().port();
+        stream.write_all(&port.to_be_bytes()).unwrap();
+        // Weir is to close first, and to have the port in TIME_WAIT then.
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        drop(stream);
+        closed.send(()).unwrap();
+    });
+    let weir = pod.guarded("");
+    for _ in 0..20 {
+        let mut port = [0; 2];
+        peer.connect(pod.at(80)).read_exact(&mut port).unwrap();
+        let port = u16::from_be_bytes(port);
+        assert!([40000, 40002].contains(&port), "{port}");
+        closes.recv_timeout(PATIENCE).unwrap();
+    }
+    assert!(weir.metric("weir_dial_port_retries_total") >= 18.0);
+}
