@@ -40,13 +40,22 @@ impl Server {
     /// Starts one on a free port; none where redis-server is not installed, which must not be
     /// where `CI` is `true`.
     fn start() -> Option<Self> {
+        Self::start_with(&["--save", ""])
+    }
+
+    /// The same with these arguments behind all others.
+    fn start_with(more: &[&str]) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = std::env::temp_dir().join(format!("weir-redis-table-{port}"));
         std::fs::create_dir_all(&dir).unwrap();
         let dir = Dir(dir);
+        // A Sentinel wants a file that it can write to.
+        std::fs::write(dir.0.join("redis.conf"), "").unwrap();
         let process = Process::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .arg(dir.0.join("redis.conf"))
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--dir", dir.0.to_str().unwrap()])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
@@ -86,6 +95,19 @@ fn the_table_is_what_the_generator_writes() {
         assert_eq!(ours, theirs);
     }
     assert_eq!(checked_in.len(), generated.len());
+}
+
+#[test]
+fn the_sentinels_table_is_what_the_generator_writes() {
+    let Some(sentinel) = Server::start_with(&["--sentinel"]) else { return };
+    let generated = generator::generate(&sentinel.address).unwrap();
+    let theirs: Vec<_> = generated.lines().filter(|line| line.starts_with("sentinel")).collect();
+    let checked_in = include_str!("../src/redis/sentinel.txt");
+    if !generated.contains("Redis 7.0.15,") {
+        return skip("the server is another Redis");
+    }
+    let ours: Vec<_> = checked_in.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(ours, theirs);
 }
 
 /// Command lines with keys in every place that key specifications know.

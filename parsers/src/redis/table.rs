@@ -110,8 +110,10 @@ pub struct Resolved<'t, 'a> {
     pub info: Option<&'t CommandInfo>,
 }
 
-static BUILTIN: LazyLock<Table> =
-    LazyLock::new(|| Table::parse(include_str!("commands.txt")).unwrap_or_default());
+/// What a server and a Sentinel understand.
+const COMMANDS: &str = concat!(include_str!("commands.txt"), include_str!("sentinel.txt"));
+
+static BUILTIN: LazyLock<Table> = LazyLock::new(|| Table::parse(COMMANDS).unwrap_or_default());
 
 impl Table {
     /// The table that is compiled in.
@@ -221,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_builtin_table_reads() {
-        let table = Table::parse(include_str!("commands.txt")).unwrap();
+        let table = Table::parse(COMMANDS).unwrap();
         assert!(table.commands().len() > 200);
         assert_eq!(Table::builtin().commands(), table.commands());
     }
