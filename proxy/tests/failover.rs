@@ -1,5 +1,5 @@
 //! Redis with replicas and Sentinels, each node in a pod behind the real redirect, all traffic
-//! between them judged: what an operator must set is here, and in docs/transparent.md.
+//! between them judged: what an operator must set is in docs/redis.md.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -11,49 +11,14 @@ use std::time::{Duration, Instant};
 use support::netns::{Network, Pod};
 use support::{PATIENCE, Server, Weir, program};
 
-/// What Redis and Sentinel say to one another, and what the shop says to them.
-const POLICY: &str = "apiVersion: weir.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {name: store}
-spec:
-  mode: enforce
-  inbound:
-  - from: [{cidr: 10.0.0.0/24}]
-    ports: [6379]
-    protocol: redis
-    allow:
-    # the shop
-    - GET cart:{int}
-    - SET cart:{int}
-    # replicas
-    - PING
-    - PSYNC
-    - REPLCONF
-    # Sentinel
-    - INFO
-    - CLIENT|SETNAME
-    - CLIENT|KILL
-    - CONFIG|REWRITE
-    - MULTI
-    - EXEC
-    - SLAVEOF
-    - \"SUBSCRIBE &__sentinel__:hello\"
-    - \"PUBLISH &__sentinel__:hello\"
-  - from: [{cidr: 10.0.0.0/24}]
-    ports: [26379]
-    protocol: redis
-    allow:
-    - PING
-    - CLIENT|SETNAME
-    - \"PUBLISH &__sentinel__:hello\"
-    # SENTINEL is no command of the server's table: its arguments may be keys.
-    - SENTINEL *
-";
+/// The page that tells how: its policies are those of the test.
+const PAGE: &str = include_str!("../../docs/redis.md");
 
-/// The same rules for what a pod sends.
-fn policy() -> String {
-    let (_, rules) = POLICY.split_once("  inbound:\n").unwrap();
-    format!("{POLICY}  outbound:\n{}", rules.replace("- from:", "- to:"))
+/// The policy of this name on the page.
+fn policy(name: &str) -> &'static str {
+    let blocks = PAGE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let named = format!("metadata: {{name: {name}}}");
+    blocks.into_iter().find(|block| block.contains(&named)).unwrap()
 }
 
 /// A node of the store: Redis, a Sentinel and a sidecar in one pod.
@@ -108,7 +73,7 @@ impl Store {
         let _ = (program("redis-server")?, program("redis-cli")?);
         let network = Network::new()?;
         let pods: Vec<_> = (0..3).map(|_| network.pod()).collect();
-        let sidecars: Vec<_> = pods.iter().map(|pod| pod.guarded(&policy())).collect();
+        let sidecars: Vec<_> = pods.iter().map(|pod| pod.guarded(policy("store"))).collect();
         let redis: Vec<_> = pods
             .iter()
             .enumerate()
@@ -116,7 +81,7 @@ impl Store {
             .collect();
         let sentinels: Vec<_> = pods.iter().map(|pod| sentinel(pod, &pods[0])).collect();
         let client = network.pod();
-        let shop = client.guarded(&policy());
+        let shop = client.guarded(policy("shop"));
         let nodes = pods.into_iter().zip(sidecars).zip(redis).zip(sentinels);
         let nodes = nodes
             .map(|(((pod, weir), redis), sentinel)| Node { redis, sentinel, weir, pod })

@@ -124,6 +124,17 @@ fn a_server_that_drops_packets_resets_its_client_after_the_dial_timeout() {
 }
 
 #[test]
+fn a_host_that_is_gone_resets_its_client_as_soon_as_the_kernel_knows() {
+    let Some(network) = Network::new() else { return };
+    let (client, gone) = (network.pod(), network.pod());
+    client.init(&[]);
+    let weir = client.weir("enforce", OPAQUE, &["--limit", "dial-timeout=30s"]);
+    network.cut(&gone);
+    assert_eq!(client.refusal(gone.at(7000)), ErrorKind::ConnectionReset);
+    weir.record("logged", |record| record["reason"] == "dial_unreachable");
+}
+
+#[test]
 fn a_firewall_that_rejects_mid_stream_ends_both_sides() {
     let Some(network) = Network::new() else { return };
     let (client, server) = (network.pod(), network.pod());
