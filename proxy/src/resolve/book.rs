@@ -126,7 +126,13 @@ impl Book {
 
     /// Whether every name has been looked up at least once.
     pub(super) fn is_settled(&self) -> bool {
-        self.0.values().all(|entry| entry.answered.is_some() || entry.error.is_some())
+        self.unsettled().next().is_none()
+    }
+
+    /// The names of which no lookup has ended yet, in order.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &str> {
+        let is_settled = |entry: &Entry| entry.answered.is_some() || entry.error.is_some();
+        self.0.iter().filter(move |(_, entry)| !is_settled(entry)).map(|(name, _)| name.as_str())
     }
 
     /// Takes note of an answer. `is_open` says whether a connection to or from this address is,
@@ -428,6 +434,7 @@ mod tests {
         let other = ("b".to_owned(), at(Side::Inbound, 6379));
         desk.book.add(std::slice::from_ref(&other), desk.start);
         assert!(!desk.book.is_settled());
+        assert!(desk.book.unsettled().eq(["b"]));
         assert_eq!(desk.book.take_due(desk.start, 9), ["b"]);
         desk.book.retain(&[other]);
         assert_eq!(desk.addresses(), [""; 0]);

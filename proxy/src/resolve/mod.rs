@@ -31,6 +31,8 @@ const HOSTS: &str = "/etc/hosts";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Lookups at once.
 const AT_ONCE: usize = 16;
+/// How many of the names that make it wait the log names.
+const NAMED: usize = 8;
 
 /// The names of the policies in force and what they resolve to.
 #[derive(Debug)]
@@ -85,7 +87,13 @@ impl Names {
             }
         };
         if timeout(PATIENCE, settled).await.is_err() {
-            warn!("names of the policy are not resolved yet: until then they match nothing");
+            let book = self.book();
+            let names: Vec<_> = book.unsettled().take(NAMED).collect();
+            let count = book.unsettled().count();
+            warn!(
+                ?names,
+                count, "names of the policy are not resolved yet: until then they match nothing"
+            );
         }
     }
 
