@@ -8,8 +8,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -219,27 +220,39 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// For how long an address counts as this machine's after the interfaces had it: it may move on.
+const OWN_FOR: Duration = Duration::from_secs(1);
+
 /// The addresses of this network namespace's interfaces, as they were when last looked at.
 ///
 /// The redirect takes whatever a peer on the same link sends to the pod's interface, for whatever
 /// address. Without Weir the kernel throws away what is not for this machine, unless it forwards.
 #[derive(Debug, Default)]
-struct OwnAddresses(ArcSwap<Vec<IpAddr>>);
+struct OwnAddresses(ArcSwapOption<Look>);
+
+/// What the interfaces had, and when.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    addresses: Vec<IpAddr>,
+}
 
 impl OwnAddresses {
     /// Whether an interface has the address. The interfaces are looked at for an address that they
-    /// did not have before.
+    /// did not have before, and where the last look is too old.
     ///
     /// # Errors
     /// What `getifaddrs(3)` says.
     fn contain(&self, address: IpAddr) -> io::Result<bool> {
-        if address.is_loopback() || self.0.load().contains(&address) {
+        let known = |look: &Look| look.at.elapsed() < OWN_FOR && look.addresses.contains(&address);
+        if address.is_loopback() || self.0.load().as_deref().is_some_and(known) {
             return Ok(true);
         }
+        let at = Instant::now();
         let interfaces = if_addrs::get_if_addrs()?;
         let addresses: Vec<_> = interfaces.iter().map(|interface| interface.ip()).collect();
         let found = addresses.contains(&address);
-        self.0.store(Arc::new(addresses));
+        self.0.store(Some(Arc::new(Look { at, addresses })));
         Ok(found)
     }
 }

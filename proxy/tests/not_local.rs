@@ -75,3 +75,29 @@ fn a_link_local_address_is_the_pod_s_own() {
     let record = weir.record("own port", |record| record["server"] == admin.to_string());
     assert_eq!(record["reason"], "own_port", "{record}");
 }
+
+/// An address that has moved to another pod is no longer this one's.
+#[test]
+fn an_address_that_is_gone_is_not_the_pod_s_any_more() {
+    let Some(network) = Network::new() else { return };
+    let (pod, peer, heir) = (network.pod(), network.pod(), network.pod());
+    for (pod, word) in [(&pod, b"old"), (&heir, b"new")] {
+        pod.serve(8080, move |mut stream| stream.write_all(word).unwrap());
+    }
+    let weir = pod.guarded("");
+    let address = ["10.0.1.1/32", "dev", "eth0"];
+    pod.run("ip", &[&["addr", "add"], &address[..]].concat());
+    peer.run("ip", &["route", "add", "10.0.1.1", "via", &pod.v4.to_string()]);
+    let ask = || {
+        let mut answer = String::new();
+        let mut stream = peer.try_connect(SocketAddr::from(([10, 0, 1, 1], 8080)))?;
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    assert_eq!(ask().unwrap(), "old");
+    pod.run("ip", &[&["addr", "del"], &address[..]].concat());
+    heir.run("ip", &[&["addr", "add"], &address[..]].concat());
+    pod.run("ip", &["route", "add", "10.0.1.1", "via", &heir.v4.to_string()]);
+    weir.until("refused", || ask().is_err());
+    let record = weir.record("refused", |record| record["verdict"] == "refused");
+    assert_eq!(record["reason"], "not_local", "{record}");
+}
