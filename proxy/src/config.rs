@@ -350,6 +350,11 @@ fn check_ports(ports: RedirectPorts, admin: Admin, probed: &[u16]) -> Result<(),
     ];
     for (i, (name, port)) in own.iter().enumerate() {
         let Some(port) = port else { continue };
+        if *port == 0 {
+            return Err(format!(
+                "{name} is 0, any port: name the one that `weir init` leaves alone"
+            ));
+        }
         if let Some((other, _)) = own[..i].iter().find(|(_, other)| *other == Some(*port)) {
             return Err(format!("{other} and {name} are both {port}"));
         }

@@ -84,6 +84,8 @@ fn contradictions_are_refused() {
     assert!(refused(&[], same).contains("--inbound-port and --outbound-port are both 15901"));
     let admin = |flags: &mut Options| flags.admin = Some("127.0.0.1:15906".parse().unwrap());
     assert!(refused(&[], admin).contains("--inbound-port and --admin are both 15906"));
+    let any = |flags: &mut Options| flags.admin = Some(Admin::Port(0));
+    assert!(refused(&[], any).contains("--admin is 0"));
     let probed = |flags: &mut Options| flags.probe_ports = Some("80,15902".parse().unwrap());
     assert!(refused(&[], probed).contains("--probe-ports has 15902"));
     assert!(refused(&twice[..1], |flags| flags.workers = Some(0)).contains("workers"));
