@@ -8,9 +8,11 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use weir_policy::decide::Mode;
 
+use crate::admin::probe::{Permit, Probes};
 use crate::admin::{Control, ModeState, Override};
 use crate::config::Settings;
 use crate::report::Metrics;
+use crate::report::metrics::DialResult;
 use crate::shared::Shared;
 
 /// See the module's words.
@@ -18,6 +20,7 @@ pub(crate) struct SidecarControl {
     shared: Arc<Shared>,
     settings: ArcSwap<Settings>,
     ready: AtomicBool,
+    probes: Probes,
     live_mode: Mutex<Option<LiveMode>>,
 }
 
@@ -35,6 +38,7 @@ impl SidecarControl {
         shared.metrics().policy_generation(shared.live.load().generation);
         Self {
             shared,
+            probes: Probes::new(&settings.probe_ports),
             settings: ArcSwap::from_pointee(settings),
             ready: AtomicBool::new(false),
             live_mode: Mutex::new(None),
@@ -105,6 +109,24 @@ impl Control for SidecarControl {
             "warnings": in_force.policy.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "hosts": self.shared.names.to_json(),
         })
+    }
+
+    fn probe(&self, port: u16) -> Permit {
+        let in_force = self.shared.live.load();
+        let limits = &in_force.limits;
+        let permit =
+            self.probes.permit(port, Instant::now(), limits.probe_rate, limits.probe_timeout);
+        if matches!(permit, Permit::Known(_) | Permit::TooMany) {
+            self.shared.metrics().limit_reached("probe_rate");
+        }
+        permit
+    }
+
+    fn probed(&self, port: u16, result: DialResult) {
+        self.probes.done(port, Instant::now(), result);
+        if result == DialResult::Timeout {
+            self.shared.metrics().limit_reached("probe_timeout");
+        }
     }
 
     fn mode(&self) -> ModeState {

@@ -234,6 +234,16 @@ limits! {
     reached: "both legs are closed";
     metric: "none";
 
+    /// Time for the application to accept a probe (`/probe`).
+    probe_timeout: Duration = Duration::from_secs(1),
+        time Duration::from_millis(10), Duration::from_secs(10);
+    reached: "the probe is answered with 503";
+
+    /// Probes of one port of the application in a second.
+    probe_rate: usize = 10,
+        count 1, 1000;
+    reached: "it is not dialled: the last result is the answer for a second, 429 where there is none";
+
     /// Time that a half-closed connection may be silent.
     half_close_idle: Duration = Duration::from_secs(300),
         time Duration::from_secs(1), Duration::from_hours(24);

@@ -1,4 +1,4 @@
-//! The admin endpoint: `/metrics`, `/ready` and `/live`, for anyone who reaches the pod.
+//! The admin endpoint: `/metrics`, `/ready`, `/live` and `/probe`, for anyone who reaches the pod.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 use tokio::net::TcpListener;
 
 use super::Control;
+use super::probe::probe;
 use super::serve::{Answer, accept_until, answer};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -22,17 +23,44 @@ pub async fn serve_admin(
     let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
     accept_until(shutdown, accept, |crowd, stream| {
         let asked = Arc::clone(&control);
+        let at = stream.local_addr().ok().map(|at| at.ip());
         crowd.serve(stream, control.metrics(), move |request| {
-            let answer = route(&*asked, request.method(), request.uri().path());
-            async { answer }
+            let asked = Arc::clone(&asked);
+            async move {
+                match (route(&*asked, request.method(), request.uri().path()), at) {
+                    (Route::Answered(answer), _) => answer,
+                    (Route::Probe(port), Some(at)) => probe(&*asked, at, port).await,
+                    // The connection is gone.
+                    (Route::Probe(_), None) => not_found(),
+                }
+            }
         });
     })
     .await;
 }
 
-fn route(control: &dyn Control, method: &Method, path: &str) -> Answer {
-    if !matches!(path, "/metrics" | "/ready" | "/live") {
-        return answer(StatusCode::NOT_FOUND, TEXT, "not found\n");
+/// What is to be done for a request.
+enum Route {
+    Answered(Answer),
+    Probe(u16),
+}
+
+fn route(control: &dyn Control, method: &Method, path: &str) -> Route {
+    let probed = path.strip_prefix("/probe/tcp/").map(str::parse);
+    match probed {
+        Some(Ok(port)) if matches!(*method, Method::GET | Method::HEAD) => Route::Probe(port),
+        Some(Err(_)) => Route::Answered(not_found()),
+        _ => Route::Answered(answer_to(control, method, path, probed.is_some())),
+    }
+}
+
+fn not_found() -> Answer {
+    answer(StatusCode::NOT_FOUND, TEXT, "not found\n")
+}
+
+fn answer_to(control: &dyn Control, method: &Method, path: &str, known: bool) -> Answer {
+    if !known && !matches!(path, "/metrics" | "/ready" | "/live") {
+        return not_found();
     }
     if method != Method::GET && method != Method::HEAD {
         let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n");

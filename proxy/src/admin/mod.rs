@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod http;
+pub mod probe;
 mod serve;
 pub mod socket;
 #[cfg(test)]
@@ -17,6 +18,8 @@ use serde_json::Value;
 use weir_policy::decide::Mode;
 
 use crate::report::Metrics;
+use crate::report::metrics::DialResult;
+use probe::Permit;
 
 /// A running sidecar, as its doors see it.
 pub trait Control: Send + Sync {
@@ -34,6 +37,12 @@ pub trait Control: Send + Sync {
 
     /// The policy in force: its files and generation.
     fn policy(&self) -> Value;
+
+    /// Asks to probe a port of the application.
+    fn probe(&self, port: u16) -> Permit;
+
+    /// Takes note of what came of a probe.
+    fn probed(&self, port: u16, result: DialResult);
 
     /// The mode in force where no rule has its own.
     fn mode(&self) -> ModeState;

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,11 +13,14 @@ use weir_policy::decide::Mode;
 use super::http::serve_admin;
 use super::socket::{Socket, serve_socket};
 use super::*;
+use crate::report::metrics::DialResult;
 
 #[derive(Default)]
 struct Sidecar {
     metrics: Metrics,
     live: Mutex<Option<Override>>,
+    /// The ports that may be probed, and what came of it.
+    probed: Mutex<HashMap<u16, Option<DialResult>>>,
 }
 
 impl Control for Sidecar {
@@ -34,6 +38,19 @@ impl Control for Sidecar {
     }
     fn policy(&self) -> Value {
         json!({ "generation": 1 })
+    }
+    fn probe(&self, port: u16) -> Permit {
+        match port {
+            1 => Permit::TooMany,
+            2 => Permit::Known(DialResult::Refused),
+            _ if self.probed.lock().unwrap().contains_key(&port) => {
+                Permit::Dial(Duration::from_secs(9))
+            }
+            _ => Permit::NotListed,
+        }
+    }
+    fn probed(&self, port: u16, result: DialResult) {
+        self.probed.lock().unwrap().insert(port, Some(result));
     }
     fn mode(&self) -> ModeState {
         ModeState { configured: Mode::Monitor, live: self.live.lock().unwrap().clone() }
@@ -184,9 +201,16 @@ async fn exchange(to: std::net::SocketAddr, bytes: &[u8]) -> String {
 async fn with_admin<F: Future<Output = ()>>(
     client: impl FnOnce(std::net::SocketAddr) -> F,
 ) -> Arc<Sidecar> {
+    with_sidecar(Sidecar::default(), client).await
+}
+
+async fn with_sidecar<F: Future<Output = ()>>(
+    sidecar: Sidecar,
+    client: impl FnOnce(std::net::SocketAddr) -> F,
+) -> Arc<Sidecar> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let sidecar = Arc::new(Sidecar::default());
+    let sidecar = Arc::new(sidecar);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(serve_admin(listener, Arc::clone(&sidecar) as _, async {
         let _ = stopped.await;
@@ -230,6 +254,43 @@ async fn the_endpoint_has_metrics_and_health_alone() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_probe_dials_the_address_at_which_it_was_asked() {
+    let application = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let open = application.local_addr().unwrap().port();
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = gone.local_addr().unwrap().port();
+    drop(gone);
+    let sidecar = Sidecar::default();
+    *sidecar.probed.lock().unwrap() = HashMap::from([(open, None), (closed, None)]);
+    let sidecar = with_sidecar(sidecar, |at| async move {
+        for (request, expected, body) in [
+            (format!("GET /probe/tcp/{open}"), "200", "open\n"),
+            (format!("HEAD /probe/tcp/{open}"), "200", ""),
+            (format!("GET /probe/tcp/{closed}"), "503", "not open: refused\n"),
+            ("GET /probe/tcp/2".to_owned(), "503", "not open: refused\n"),
+            ("GET /probe/tcp/1".to_owned(), "429", "too many probes\n"),
+            ("GET /probe/tcp/65535".to_owned(), "404", "not a port to probe\n"),
+            ("GET /probe/tcp/65536".to_owned(), "404", "not found\n"),
+            ("GET /probe/tcp/".to_owned(), "404", "not found\n"),
+            (format!("POST /probe/tcp/{open}"), "405", "GET or HEAD\n"),
+        ] {
+            let asked = format!("{request} HTTP/1.1\r\nHost: weir\r\n\r\n");
+            let answer = exchange(at, asked.as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{request}: {answer}");
+            assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{request}: {answer}");
+            assert_eq!(answer.contains("retry-after: 1"), expected == "429", "{answer}");
+        }
+    })
+    .await;
+    let results = sidecar.probed.lock().unwrap().clone();
+    let expected =
+        [(open, Some(DialResult::Connected)), (closed, Some(DialResult::Refused))].into();
+    assert_eq!(results, expected);
+    let (accepted, _) = application.accept().await.unwrap();
+    drop(accepted);
 }
 
 #[tokio::test]
