@@ -48,6 +48,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let settings = source.load().map_err(bad_settings)?;
     // Before there are threads, which keep the rights that they were started with.
     give_up_rights().map_err(|error| Failure::other(format!("cannot give up rights: {error}")))?;
+    give_memory_back();
     let _log = program_log::start(&settings.log)
         .map_err(|error| Failure::other(format!("cannot start the program's log: {error}")))?;
     let (policies, mode) = (settings.policies.clone(), settings.mode);
@@ -67,6 +68,13 @@ fn give_up_rights() -> io::Result<()> {
     capability::drop_net_admin()?;
     rustix::thread::set_no_new_privs(true)?;
     Ok(())
+}
+
+/// Has a thread of the allocator's give memory back after a burst. It is started here, so that it
+/// has no more rights than the others.
+fn give_memory_back() {
+    // Without it memory goes back when connections come or go: later, and still.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
 }
 
 fn bad_settings(error: config::Error) -> Failure {

@@ -25,11 +25,11 @@ pub struct Options {
     pub forward: Vec<Forward>,
 
     /// Where connections towards the pod are redirected to [default: 15906]
-    #[arg(long, value_name = "PORT", help_heading = "Traffic")]
+    #[arg(long, value_name = "PORT", env = "WEIR_INBOUND_PORT", help_heading = "Traffic")]
     pub inbound_port: Option<NonZeroU16>,
 
     /// Where connections from the pod are redirected to [default: 15901]
-    #[arg(long, value_name = "PORT", help_heading = "Traffic")]
+    #[arg(long, value_name = "PORT", env = "WEIR_OUTBOUND_PORT", help_heading = "Traffic")]
     pub outbound_port: Option<NonZeroU16>,
 
     /// A Redis command table in place of the built-in one
