@@ -29,4 +29,5 @@ mod resolve;
 pub mod run;
 pub mod session;
 mod shared;
+mod signals;
 mod worker;

@@ -9,7 +9,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -36,6 +35,7 @@ use crate::reload::Changes;
 use crate::report::{Metrics, Reporter};
 use crate::resolve::{self, Names};
 use crate::shared::Shared;
+use crate::signals::Signals;
 use crate::worker::Workers;
 
 /// How often the budget looks at what the system allows now.
@@ -256,9 +256,13 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Takes note of what the system allows now.
+    /// Sets the budget to what settings and system allow now: both can change while Weir runs.
     fn look_at_budget(&self) {
-        set_budget(&self.shared.budget, &self.settings);
+        let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let memory = self.settings.memory_now().map_or(usize::MAX, most);
+        let descriptors = getrlimit(Resource::Nofile).current.map_or(usize::MAX, most);
+        let connections = self.settings.max_connections.unwrap_or(usize::MAX);
+        self.shared.budget.set(memory, descriptors, connections);
     }
 
     /// Puts the policies in force as of today, where entries have expired since.
@@ -317,31 +321,6 @@ impl Sidecar {
     }
 }
 
-/// The signals that a sidecar answers.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for a further signal to end.
-    async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 async fn until(mut ended: watch::Receiver<bool>) {
     // An error says that the sender is gone, which is an end as well.
     let _ = ended.wait_for(|ended| *ended).await;
@@ -396,17 +375,6 @@ fn reporter(settings: &Settings) -> Result<Arc<Reporter>, Error> {
     let metrics = Arc::new(Metrics::new());
     Reporter::new(log, settings.log_allowed, settings.log_detail, metrics)
         .map_err(Error::TrafficLog)
-}
-
-/// Sets the budget to what settings and system allow now: both can change while Weir runs.
-fn set_budget(budget: &Budget, settings: &Settings) {
-    let memory = settings
-        .memory_now()
-        .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    let descriptors = getrlimit(Resource::Nofile)
-        .current
-        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    budget.set(memory, descriptors, settings.max_connections.unwrap_or(usize::MAX));
 }
 
 /// A sidecar needs two descriptors for each connection: it takes what the hard limit gives.
