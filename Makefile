@@ -10,8 +10,13 @@ export FUZZ_SECONDS
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## the program, as it ships: target/release/weir
-	cargo build --release --locked --package weir
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+# With --target, so that what builds the program (its build scripts) is not linked so.
+STATIC := RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --package weir --target $(HOST)
+
+build: ## the program, as it ships: one static file
+	$(STATIC) --release
+	@echo "target/$(HOST)/release/weir"
 
 demo: ## a little shop on this machine, guarded, attacked, and what came of it
 	cargo run --release --locked --package weir -- demo
