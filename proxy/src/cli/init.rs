@@ -38,7 +38,7 @@ Exit status: 0 done, or the same rules; 1 not done, or --verify found other rule
 pub(super) struct Args {
     /// The user that `weir run` runs as: its connections are left alone
     #[arg(long, value_name = "UID", env = "WEIR_PROXY_UID", default_value_t = defaults::PROXY_UID)]
-    #[arg(help_heading = "Redirect")]
+    #[arg(help_heading = "Redirect", value_parser = user)]
     proxy_uid: u32,
 
     /// Where connections to this namespace go
@@ -213,7 +213,7 @@ fn nameservers(text: &str) -> Vec<IpAddr> {
         let mut words = line.split_whitespace();
         let is_one = words.next() == Some("nameserver");
         let address = words.next().filter(|_| is_one)?;
-        address.split('%').next()?.parse().ok()
+        address.split('%').next()?.parse().ok().map(|address: IpAddr| address.to_canonical())
     };
     let mut found = Vec::new();
     for address in text.lines().filter_map(address) {
@@ -248,8 +248,20 @@ fn port(text: &str) -> Result<u16, String> {
     }
 }
 
+/// Reads a user's id. The last number is none: for the kernel it means "no user" (chown(2)).
+fn user(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(uid) if uid != u32::MAX => Ok(uid),
+        _ => Err("write a user's number, from 0 to 4294967294".to_owned()),
+    }
+}
+
+/// Reads an address; IPv4 in IPv6 is IPv4, as packets bear it.
 fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is not an address: write 10.96.0.10"))
+    let address: Result<IpAddr, _> = text.parse();
+    address
+        .map(|address| address.to_canonical())
+        .map_err(|_| format!("`{text}` is not an address: write 10.96.0.10"))
 }
 
 fn failed(error: Error) -> Failure {
@@ -296,8 +308,10 @@ mod tests {
     #[test]
     fn resolvers_are_read_from_resolv_conf() {
         let text = "# nameserver 1.1.1.1\nsearch a b\nnameserver 10.96.0.10\n\tnameserver\tfe80::1%eth0 \n\
-                    nameserver 10.96.0.10\nnameserver nonsense\nnameserverx 10.0.0.1\nnameserver\n";
-        let expected: Vec<IpAddr> = ["10.96.0.10", "fe80::1"].map(|ip| ip.parse().unwrap()).into();
+                    nameserver 10.96.0.10\nnameserver nonsense\nnameserverx 10.0.0.1\nnameserver\n\
+                    nameserver ::ffff:10.0.0.9\n";
+        let expected: Vec<IpAddr> =
+            ["10.96.0.10", "fe80::1", "10.0.0.9"].map(|ip| ip.parse().unwrap()).into();
         assert_eq!(nameservers(text), expected);
     }
 }

@@ -131,7 +131,8 @@ impl FromStr for Ports {
 /// Reads a network in CIDR notation, or one address.
 ///
 /// An error says what was expected. An address with bits below the prefix's length is one: whether
-/// the address or the network was meant cannot be known.
+/// the address or the network was meant cannot be known. So is IPv4 in IPv6 (RFC 4291, 2.5.5.2): no
+/// packet bears such an address, and what was to be left alone would not be.
 pub fn range(text: &str) -> Result<IpNet, String> {
     let net = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
@@ -142,6 +143,14 @@ pub fn range(text: &str) -> Result<IpNet, String> {
     if net.addr() != net.network() {
         let (whole, one) = (net.trunc(), net.addr());
         return Err(format!("`{text}` is not a network: write {whole}, or {one} for the address"));
+    }
+    if let IpNet::V6(mapped) = net
+        && let Some(address) = mapped.addr().to_ipv4_mapped()
+        && let Some(bits) = mapped.prefix_len().checked_sub(96)
+    {
+        return Err(format!(
+            "`{text}` is IPv4 in IPv6, which no packet bears: write {address}/{bits}"
+        ));
     }
     Ok(net)
 }
@@ -177,6 +186,10 @@ mod tests {
                 .unwrap_err()
                 .ends_with("write 10.0.0.0/8, or 10.0.0.1 for the address")
         );
+        let mapped = [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:10.1.2.3", "10.1.2.3/32")];
+        for (text, instead) in mapped {
+            assert!(range(text).unwrap_err().ends_with(&format!("write {instead}")), "{text}");
+        }
         for text in ["", "10.0.0.0/33", "10.0.0", "example.org", "10.0.0.0/"] {
             assert!(range(text).unwrap_err().contains("write 10.0.0.0/8"), "{text}");
         }

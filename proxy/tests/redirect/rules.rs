@@ -462,6 +462,12 @@ fn wrong_usage_is_told_with_what_to_write() {
         (&["--skip-outbound-ports", "9-8"], "write 8-9"),
         (&["--skip-inbound-ranges", "10.0.0.1/8"], "write 10.0.0.0/8, or 10.0.0.1 for the address"),
         (&["--skip-outbound-ranges", "example.org"], "`example.org` is not a range of addresses"),
+        (
+            &["--skip-inbound-ranges", "::ffff:10.0.0.0/104"],
+            "which no packet bears: write 10.0.0.0/8",
+        ),
+        // To the kernel this number is no user.
+        (&["--proxy-uid", "4294967295"], "write a user's number"),
         (&["--inbound-port", "0"], "write a port from 1 to 65535"),
         (&["--inbound-port", "15901"], "must be three different ones"),
         (&["--dns-server", "10.96.0.10"], "--dns-server goes with --other refuse"),
