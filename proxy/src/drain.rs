@@ -15,8 +15,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// How long nobody may have come before nobody is expected any more: who was told that Weir is
 /// ready has to hear first that it is not.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long connections that are ended may take to flush.
-const LAST: Duration = Duration::from_secs(1);
+/// How long connections that are ended may take to flush. It is a part of the grace period, behind
+/// which an orchestrator kills.
+const LAST: Duration = Duration::from_millis(500);
 
 /// How the process was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +43,15 @@ pub(crate) async fn drain(
     }
     accepting.shutdown().await;
     shared.registry.tell_all(Notice::Goodbye);
-    let end = match ask {
-        Ask::Orderly => begun + grace,
-        Ask::Soon => Instant::now() + GOODBYE.min(grace),
+    let over = match ask {
+        Ask::Orderly => grace,
+        Ask::Soon => grace.min(GOODBYE + LAST),
     };
-    gone(shared, end).await;
+    gone(shared, begun + over.saturating_sub(LAST)).await;
     let left = shared.budget.connections();
     if left > 0 {
         shared.registry.tell_all(Notice::End);
-        gone(shared, Instant::now() + LAST).await;
+        gone(shared, begun + over).await;
     }
     left
 }

@@ -347,6 +347,27 @@ fn a_drain_says_goodbye_in_the_protocol() {
     assert_eq!(weir.wait(), Some(0));
 }
 
+/// A client that reads nothing keeps its connection from being flushed, and not the process from
+/// ending: behind the grace period an orchestrator kills, and what was cut would not be logged.
+#[test]
+fn no_client_holds_the_end_up_beyond_the_grace_period() {
+    let at = serve(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
+        while stream.write_all(&[b'x'; 1 << 16]).is_ok() {}
+    });
+    let mut weir = Weir::start_with("monitor", &policy(at), &[at], &["--grace", "3s"]);
+    let mut client = weir.connect();
+    client.write_all(get("/api/a").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    weir.signal("TERM");
+    assert_eq!(weir.wait(), Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(3900), "{took:?}");
+    drop(client);
+}
+
 #[test]
 fn hyper_meets_hyper() {
     let at = hyper_server();
