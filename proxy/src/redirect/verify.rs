@@ -88,7 +88,27 @@ enum Step {
 }
 
 /// The differences between the longest common part of two lists and each of them, in order.
+///
+/// What both begin and end with is set aside first: lists of thousands of skips that differ in a
+/// few then cost little.
 fn difference(wanted: usize, there: usize, same: impl Fn(usize, usize) -> bool) -> Vec<Step> {
+    let least = wanted.min(there);
+    let begin = (0..least).take_while(|&i| same(i, i)).count();
+    let end = (1..=least - begin).take_while(|&i| same(wanted - i, there - i)).count();
+    let middle = |i, j| same(begin + i, begin + j);
+    let mut steps = middle_difference(wanted - begin - end, there - begin - end, middle);
+    for Step::Missing(index) | Step::Extra(index) in &mut steps {
+        *index += begin;
+    }
+    steps
+}
+
+/// The same of what is left between them, in time and memory of the product of their lengths.
+fn middle_difference(
+    wanted: usize,
+    there: usize,
+    same: impl Fn(usize, usize) -> bool,
+) -> Vec<Step> {
     // common[i][j]: how long the common part of what begins at i and at j is.
     let mut common = vec![vec![0_usize; there + 1]; wanted + 1];
     for i in (0..wanted).rev() {
@@ -132,6 +152,10 @@ mod tests {
         assert_eq!(differ("", "a"), [Step::Extra(0)]);
         assert_eq!(differ("a", ""), [Step::Missing(0)]);
         assert_eq!(differ("abc", "axc"), [Step::Missing(1), Step::Extra(1)]);
+        assert_eq!(differ("aaa", "aa"), [Step::Missing(2)]);
+        assert_eq!(differ("aa", "aaa"), [Step::Extra(2)]);
+        assert_eq!(differ("abcde", "abxcde"), [Step::Extra(2)]);
+        assert_eq!(differ("abcdcd", "abcd"), [Step::Missing(4), Step::Missing(5)]);
         // Another order is another meaning.
         assert_eq!(differ("ab", "ba").len(), 2);
     }
