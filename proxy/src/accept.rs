@@ -1,8 +1,10 @@
-//! Accepting: one task per listener, which pauses while the process has no room for more.
+//! Accepting: one task for each door's listeners, which pauses while the process has no room for more.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -18,20 +20,21 @@ use crate::worker::Workers;
 /// How often a paused listener looks again, beside being told of each connection that ends.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections at `door` until the task is dropped.
+/// Accepts connections at the listeners of `door` until the task is dropped.
 pub(crate) async fn accept(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     door: Door,
     shared: Arc<Shared>,
     workers: Arc<Workers>,
 ) {
     let mut paused = None;
+    let mut turn = 0;
     loop {
         if let Some(pressure) = pressure(&shared, door) {
             pause(&mut paused, pressure, &shared).await;
             continue;
         }
-        match listener.accept().await {
+        match next(&listeners, &mut turn).await {
             Ok((stream, client)) => {
                 resume(&mut paused, &shared);
                 start(stream, client, door, &shared, &workers);
@@ -46,6 +49,22 @@ pub(crate) async fn accept(
             resume(&mut paused, &shared);
         }
     }
+}
+
+/// The next connection at any of the listeners, each of which gets its `turn`. One task for all of
+/// them has no more than one connection in hand when accepting is to pause.
+async fn next(listeners: &[TcpListener], turn: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        for _ in 0..listeners.len() {
+            let listener = &listeners[*turn];
+            *turn = (*turn + 1) % listeners.len();
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// What stands against accepting one more. Nothing does where connections come back for ever: to

@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 
 /// What a connection costs beside its buffers: two sockets' registrations, a task, a session.
 const PER_CONNECTION: usize = 6 << 10;
-/// Descriptors that connections leave to the rest: listeners, logs, the admin endpoint.
-const RESERVED_DESCRIPTORS: usize = 64;
+/// Descriptors that connections leave to the rest: some seventy listeners, logs, the admin endpoint.
+const RESERVED_DESCRIPTORS: usize = 128;
 
 /// Why accepting pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

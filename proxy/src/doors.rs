@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use ipnet::Ipv4AddrRange;
 use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -13,54 +14,65 @@ use weir_policy::op::Side;
 
 use crate::admin::socket::Socket;
 use crate::config::{Admin, ControlSocket, Forward, Intake, RedirectPorts};
+use crate::defaults::OUTBOUND_ADDRESSES;
 use crate::intercept::Door;
 use crate::net;
 use crate::run::Error;
 
 /// Every address, of either family.
 const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-/// The loopback address of either family: where the redirect brings what the pod dials.
-const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+/// The listeners of one family at a door.
+type Bound = (Vec<TcpListener>, Door);
 
 /// Binds what traffic comes in by. Needs a tokio runtime, as all of these do.
 ///
 /// # Errors
 /// What cannot be listened at; for the redirect, where neither family can be.
-pub(crate) fn bind(intake: &Intake) -> Result<Vec<(TcpListener, Door)>, Error> {
+pub(crate) fn bind(intake: &Intake) -> Result<Vec<Bound>, Error> {
     match intake {
         Intake::Forwards(forwards) => forwards.iter().map(bind_forward).collect(),
         Intake::Redirect(ports) => bind_redirect(*ports),
     }
 }
 
-fn bind_forward(forward: &Forward) -> Result<(TcpListener, Door), Error> {
+fn bind_forward(forward: &Forward) -> Result<Bound, Error> {
     let listener = listen(forward.listen, "--forward")?;
     let at = local(&listener, forward.listen);
     info!(listen = %at, upstream = %forward.upstream, "forwarding");
-    Ok((listener, Door::Forward(forward.upstream)))
+    Ok((vec![listener], Door::Forward(forward.upstream)))
 }
 
-fn bind_redirect(ports: RedirectPorts) -> Result<Vec<(TcpListener, Door)>, Error> {
-    let inbound = listen_at_both(ANY, ports.inbound, "--inbound-port")?;
-    let outbound = listen_at_both(LOOPBACK, ports.outbound, "--outbound-port")?;
-    let has = |listeners: &[TcpListener], v4| {
-        listeners.iter().filter_map(|l| l.local_addr().ok()).any(|at| at.is_ipv4() == v4)
-    };
-    for (name, v4) in [("IPv4", true), ("IPv6", false)] {
-        if !has(&inbound, v4) || !has(&outbound, v4) {
-            warn!(family = name, "this network namespace lacks it: nothing of it is taken");
+fn bind_redirect(ports: RedirectPorts) -> Result<Vec<Bound>, Error> {
+    let inbound = ANY.map(|address| vec![address]);
+    let (first, last) = OUTBOUND_ADDRESSES;
+    let outbound = [
+        Ipv4AddrRange::new(first, last).map(IpAddr::V4).collect(),
+        vec![IpAddr::V6(Ipv6Addr::LOCALHOST)],
+    ];
+    let inbound = listen_at_both(&inbound, ports.inbound, "--inbound-port")?;
+    let outbound = listen_at_both(&outbound, ports.outbound, "--outbound-port")?;
+    for (index, family) in ["IPv4", "IPv6"].into_iter().enumerate() {
+        if inbound[index].is_empty() || outbound[index].is_empty() {
+            warn!(family, "this network namespace lacks it: nothing of it is taken");
         }
     }
     let mut doors = Vec::new();
-    for (listeners, side) in [(inbound, Side::Inbound), (outbound, Side::Outbound)] {
-        for listener in listeners {
-            let at = local(&listener, SocketAddr::new(ANY[0], 0));
+    for (families, side) in [(inbound, Side::Inbound), (outbound, Side::Outbound)] {
+        for listeners in families {
+            let Some(at) = place(&listeners) else { continue };
             let side_word = crate::report::metrics::side_word(side);
-            info!(listen = %at, side = side_word, "taking what is redirected");
-            doors.push((listener, Door::Redirect(side)));
+            info!(listen = at, side = side_word, "taking what is redirected");
+            doors.push((listeners, Door::Redirect(side)));
         }
     }
     Ok(doors)
+}
+
+/// Where listeners of one port are, in one word; `None` where there are none.
+fn place(listeners: &[TcpListener]) -> Option<String> {
+    let first = listeners.first()?.local_addr().ok()?;
+    let last = listeners.last()?.local_addr().ok()?;
+    Some(if first == last { first.to_string() } else { format!("{}-{last}", first.ip()) })
 }
 
 /// Binds the admin endpoint.
@@ -71,7 +83,10 @@ pub(crate) fn bind_admin(admin: Admin) -> Result<Vec<TcpListener>, Error> {
     match admin {
         Admin::Off => Ok(Vec::new()),
         Admin::At(at) => Ok(vec![listen(at, "--admin")?]),
-        Admin::Port(port) => listen_at_both(ANY, port, "--admin"),
+        Admin::Port(port) => {
+            let everywhere = ANY.map(|address| vec![address]);
+            Ok(listen_at_both(&everywhere, port, "--admin")?.into_iter().flatten().collect())
+        }
     }
 }
 
@@ -107,36 +122,38 @@ fn make_directory(path: &Path) -> io::Result<()> {
     })
 }
 
-/// Listens at the same port of both families; one that the system lacks is left out.
+/// Listens at the same port of all addresses of both families; a family that the system lacks is
+/// left out, and its listeners are none.
 fn listen_at_both(
-    addresses: [IpAddr; 2],
+    families: &[Vec<IpAddr>; 2],
     port: u16,
     what: &'static str,
-) -> Result<Vec<TcpListener>, Error> {
-    let mut listeners = Vec::new();
+) -> Result<[Vec<TcpListener>; 2], Error> {
+    let mut bound = [Vec::new(), Vec::new()];
     let mut missing = None;
-    for address in addresses {
-        match listen(SocketAddr::new(address, port), what) {
-            Ok(listener) => listeners.push(listener),
-            Err(Error::Listen { source, .. }) if is_family_missing(&source) => {
-                missing.get_or_insert(Error::Listen {
-                    what,
-                    address: SocketAddr::new(address, port),
-                    source,
-                });
+    for (addresses, listeners) in families.iter().zip(&mut bound) {
+        for address in addresses {
+            match listen(SocketAddr::new(*address, port), what) {
+                Ok(listener) => listeners.push(listener),
+                // A family of which one address could be had is there.
+                Err(error) if listeners.is_empty() && is_family_missing(&error) => {
+                    missing.get_or_insert(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
     }
     match missing {
-        Some(error) if listeners.is_empty() => Err(error),
-        _ => Ok(listeners),
+        Some(error) if bound.iter().all(Vec::is_empty) => Err(error),
+        _ => Ok(bound),
     }
 }
 
 /// The kernel does not know the family, or no interface has an address of it.
-fn is_family_missing(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+fn is_family_missing(error: &Error) -> bool {
+    let Error::Listen { source, .. } = error else { return false };
+    matches!(Errno::from_io_error(source), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, Error> {

@@ -117,7 +117,7 @@ struct Sidecar {
     settings: Settings,
     shared: Arc<Shared>,
     control: Arc<SidecarControl>,
-    listeners: Vec<(tokio::net::TcpListener, Door)>,
+    listeners: Vec<(Vec<tokio::net::TcpListener>, Door)>,
     admin: Vec<tokio::net::TcpListener>,
     socket: Option<Socket>,
     signals: Signals,
@@ -160,8 +160,8 @@ impl Sidecar {
             connections: AtomicU64::new(0),
         });
         if let Some(ready) = extras.ready {
-            let bound: Vec<_> = listeners.iter().filter_map(|(l, _)| l.local_addr().ok()).collect();
-            ready(&bound);
+            let all = listeners.iter().flat_map(|(listeners, _)| listeners);
+            ready(&all.filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>());
         }
         let control = Arc::new(SidecarControl::new(shared.clone(), settings.clone()));
         let signals = Signals::new()?;
@@ -186,8 +186,8 @@ impl Sidecar {
         // Who connects meanwhile waits: nobody is refused for a name that is about to be known.
         self.shared.names.settle().await;
         let mut tasks = JoinSet::new();
-        for (listener, door) in self.listeners.drain(..) {
-            tasks.spawn(accept::accept(listener, door, self.shared.clone(), workers.clone()));
+        for (listeners, door) in self.listeners.drain(..) {
+            tasks.spawn(accept::accept(listeners, door, self.shared.clone(), workers.clone()));
         }
         self.look_for_loops(&mut background).await?;
         self.control.set_ready(true);

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::defaults::OUTBOUND_ADDRESSES;
+
 use super::plan::{Families, Other, Plan, Skips};
 use super::table::{Action, Base, Chain, Family, Hook, Icmpv6, Kind, Match, Rule, State, Table};
 
@@ -56,11 +58,7 @@ pub(super) fn table(plan: &Plan) -> Table {
 fn base_chains(plan: &Plan) -> [Chain; 4] {
     let base = |kind, hook| Some(Base { kind, hook });
     [
-        chain(
-            "prerouting",
-            base(Kind::Nat, Hook::Prerouting),
-            redirect(INBOUND_EXEMPT, plan.inbound_port),
-        ),
+        chain("prerouting", base(Kind::Nat, Hook::Prerouting), redirect_in(plan.inbound_port)),
         chain(
             "input",
             base(Kind::Filter, Hook::Input),
@@ -71,11 +69,7 @@ fn base_chains(plan: &Plan) -> [Chain; 4] {
                 &plan.other,
             ),
         ),
-        chain(
-            "output_nat",
-            base(Kind::Nat, Hook::Output),
-            redirect(OUTBOUND_EXEMPT, plan.outbound_port),
-        ),
+        chain("output_nat", base(Kind::Nat, Hook::Output), redirect_out(plan.outbound_port)),
         chain(
             "output",
             base(Kind::Filter, Hook::Output),
@@ -121,12 +115,25 @@ fn skipped_ranges(skips: &Skips, peer: fn(IpNet) -> Match) -> impl Iterator<Item
 
 /// Only what opens a connection is redirected, so that connections which are older than the table
 /// go on: their packets carry no SYN.
-fn redirect(exempt: &'static str, port: u16) -> Vec<Rule> {
+fn redirect_in(port: u16) -> Vec<Rule> {
     vec![
-        rule([Match::Opening], Action::Jump(exempt), "who is left alone"),
-        rule([Match::Opening], Action::Redirect(port), "everybody else, to Weir"),
+        rule([Match::Opening], Action::Jump(INBOUND_EXEMPT), "who is left alone"),
+        rule([Match::Opening], Action::Redirect(port), EVERYBODY_ELSE),
     ]
 }
+
+/// The same towards servers, whose connections are spread over addresses of Weir's: at one, all of
+/// them would differ by 64,000 source ports alone. IPv6 has but one loopback address.
+fn redirect_out(port: u16) -> Vec<Rule> {
+    let (first, last) = OUTBOUND_ADDRESSES;
+    vec![
+        rule([Match::Opening], Action::Jump(OUTBOUND_EXEMPT), "who is left alone"),
+        rule([Match::Opening], Action::Spread { first, last, port }, EVERYBODY_ELSE),
+        rule([Match::Opening, Match::Ipv6], Action::Redirect(port), EVERYBODY_ELSE),
+    ]
+}
+
+const EVERYBODY_ELSE: &str = "everybody else, to Weir";
 
 /// The filter behind the redirect. Connection tracking takes up a connection in its middle, and
 /// binds it to no redirect then; a SYN on the same addresses and ports would go by Weir. So what
@@ -193,7 +200,7 @@ fn refused() -> Rule {
 fn leave_ipv6_out(table: &mut Table) {
     let ipv6 = |one: &Match| match one {
         Match::From(net) | Match::To(net) => net.addr().is_ipv6(),
-        Match::Icmpv6(_) => true,
+        Match::Ipv6 | Match::Icmpv6(_) => true,
         _ => false,
     };
     for chain in &mut table.chains {

@@ -3,7 +3,7 @@
 //! Source: `include/uapi/linux/netfilter/nf_tables.h`, whose names the constants bear.
 
 use super::attributes::{Attributes, Writer};
-use super::expr::{Expr, NFT_CMP_EQ, NFT_CMP_GTE, NFT_CMP_LTE};
+use super::expr::{Expr, NFPROTO_IPV4, NFT_CMP_EQ, NFT_CMP_GTE, NFT_CMP_LTE};
 
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
@@ -39,14 +39,27 @@ const NFTA_VERDICT_CHAIN: u16 = 2;
 const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
 const NFTA_REDIR_REG_PROTO_MAX: u16 = 2;
 const NFTA_REDIR_FLAGS: u16 = 3;
+const NFTA_NAT_TYPE: u16 = 1;
+const NFTA_NAT_FAMILY: u16 = 2;
+const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+const NFTA_NAT_REG_ADDR_MAX: u16 = 4;
+const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+const NFTA_NAT_REG_PROTO_MAX: u16 = 6;
+const NFTA_NAT_FLAGS: u16 = 7;
 const NFTA_REJECT_TYPE: u16 = 1;
 const NFTA_REJECT_ICMP_CODE: u16 = 2;
 
 /// The register of verdicts.
 const NFT_REG_VERDICT: u32 = 0;
-/// The register of everything else.
+/// The registers of everything else.
 const NFT_REG_1: u32 = 1;
-/// The redirect names a port, and nothing more.
+const NFT_REG_2: u32 = 2;
+const NFT_REG_3: u32 = 3;
+/// NAT of the destination.
+const NFT_NAT_DNAT: u32 = 1;
+/// The NAT names addresses.
+const NF_NAT_RANGE_MAP_IPS: u32 = 1;
+/// The NAT names a port, and nothing more.
 const NF_NAT_RANGE_PROTO_SPECIFIED: u32 = 2;
 
 /// Writes the steps of a rule, each an element of the list.
@@ -67,9 +80,10 @@ fn name(step: &Expr) -> &str {
         Expr::Payload { .. } => "payload",
         Expr::Mask(_) => "bitwise",
         Expr::Cmp(..) => "cmp",
-        Expr::Load(_) | Expr::Verdict(..) => "immediate",
+        Expr::Load(..) | Expr::Verdict(..) => "immediate",
         Expr::Counter => "counter",
         Expr::Redirect => "redir",
+        Expr::Dnat => "nat",
         Expr::Reject(..) => "reject",
         Expr::Other(name) => name,
     }
@@ -104,8 +118,8 @@ fn write_data(data: &mut Writer<'_>, step: &Expr) {
             data.number(NFTA_CMP_OP, *op);
             data.nested(NFTA_CMP_DATA, |value| value.bytes(NFTA_DATA_VALUE, bytes));
         }
-        Expr::Load(bytes) => {
-            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_1);
+        Expr::Load(register, bytes) => {
+            data.number(NFTA_IMMEDIATE_DREG, *register);
             data.nested(NFTA_IMMEDIATE_DATA, |value| value.bytes(NFTA_DATA_VALUE, bytes));
         }
         Expr::Verdict(code, chain) => {
@@ -122,6 +136,14 @@ fn write_data(data: &mut Writer<'_>, step: &Expr) {
         Expr::Redirect => {
             data.number(NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
             data.number(NFTA_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+        }
+        Expr::Dnat => {
+            data.number(NFTA_NAT_TYPE, NFT_NAT_DNAT);
+            data.number(NFTA_NAT_FAMILY, NFPROTO_IPV4.into());
+            data.number(NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+            data.number(NFTA_NAT_REG_ADDR_MAX, NFT_REG_2);
+            data.number(NFTA_NAT_REG_PROTO_MIN, NFT_REG_3);
+            data.number(NFTA_NAT_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
         }
         Expr::Reject(kind, code) => {
             data.number(NFTA_REJECT_TYPE, *kind);
@@ -193,6 +215,7 @@ fn read_data(name: &str, data: Attributes<'_>) -> Option<Vec<Expr>> {
             (one && flags | NF_NAT_RANGE_PROTO_SPECIFIED == NF_NAT_RANGE_PROTO_SPECIFIED)
                 .then_some(Expr::Redirect)?
         }
+        "nat" => is_spread(data).then_some(Expr::Dnat)?,
         "reject" => match data.get(NFTA_REJECT_ICMP_CODE)? {
             [code] => Expr::Reject(number(NFTA_REJECT_TYPE)?, *code),
             _ => return None,
@@ -200,6 +223,19 @@ fn read_data(name: &str, data: Attributes<'_>) -> Option<Vec<Expr>> {
         _ => return None,
     };
     Some(vec![step])
+}
+
+/// Whether a NAT is the one that Weir writes. The kernel shows the port's upper end too, and adds to
+/// the flags that there are addresses.
+fn is_spread(data: Attributes<'_>) -> bool {
+    const FLAGS: u32 = NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED;
+    data.number(NFTA_NAT_TYPE) == Some(NFT_NAT_DNAT)
+        && data.number(NFTA_NAT_FAMILY) == Some(NFPROTO_IPV4.into())
+        && data.number(NFTA_NAT_REG_ADDR_MIN) == Some(NFT_REG_1)
+        && data.number(NFTA_NAT_REG_ADDR_MAX) == Some(NFT_REG_2)
+        && data.number(NFTA_NAT_REG_PROTO_MIN) == Some(NFT_REG_3)
+        && data.number(NFTA_NAT_REG_PROTO_MAX).is_none_or(|max| max == NFT_REG_3)
+        && data.number(NFTA_NAT_FLAGS).unwrap_or(0) | FLAGS == FLAGS
 }
 
 fn read_immediate(data: Attributes<'_>) -> Option<Expr> {
@@ -210,5 +246,6 @@ fn read_immediate(data: Attributes<'_>) -> Option<Expr> {
         let code = verdict.signed(NFTA_VERDICT_CODE)?;
         return Some(Expr::Verdict(code, verdict.text(NFTA_VERDICT_CHAIN)));
     }
-    (register == NFT_REG_1).then(|| value.get(NFTA_DATA_VALUE).map(|v| Expr::Load(v.to_vec())))?
+    let bytes = value.get(NFTA_DATA_VALUE)?.to_vec();
+    (NFT_REG_1..=NFT_REG_3).contains(&register).then_some(Expr::Load(register, bytes))
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::plan::Ports;
 use super::table::{Action, Family, Icmpv6, Match, Rule, State};
 
-/// One step of a rule. Whatever is loaded goes to register 1 and is compared there.
+/// One step of a rule. Whatever is loaded to be compared goes to register 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expr {
     /// Loads a property of the packet (`NFT_META_*`).
@@ -24,14 +24,17 @@ pub(super) enum Expr {
     Mask(Vec<u8>),
     /// Goes on if the register compares so (`NFT_CMP_*`).
     Cmp(u32, Vec<u8>),
-    /// Loads these bytes.
-    Load(Vec<u8>),
+    /// Loads these bytes to this register.
+    Load(u32, Vec<u8>),
     /// Counts packets and bytes.
     Counter,
     /// Ends the rule with this verdict (`NF_*`, `NFT_*`), at a chain if it is a jump.
     Verdict(i32, Option<String>),
     /// Redirects to the port in the register.
     Redirect,
+    /// Leads IPv4 to the addresses from that in register 1 to that in register 2, and the port in
+    /// register 3.
+    Dnat,
     /// Refuses with an ICMP error: `NFT_REJECT_*` and the code.
     Reject(u32, u8),
     /// Something that Weir does not write, by the kernel's name for it.
@@ -130,6 +133,7 @@ impl Steps {
             Match::To(net) => self.address(End::Destination, net),
             Match::State(state) => self.state(state),
             Match::Reply => self.load(Expr::Ct(NFT_CT_DIRECTION), NFT_CMP_EQ, [1]),
+            Match::Ipv6 => self.network(NFPROTO_IPV6),
             Match::Icmpv6(Icmpv6(kind, _)) => {
                 self.network(NFPROTO_IPV6);
                 self.transport(ICMPV6);
@@ -228,8 +232,14 @@ impl Steps {
             Action::Jump(chain) => Expr::Verdict(NFT_JUMP, Some(chain.to_owned())),
             Action::Refuse => self.refusal(),
             Action::Redirect(port) => {
-                self.done.push(Expr::Load(port.to_be_bytes().to_vec()));
+                self.done.push(Expr::Load(1, port.to_be_bytes().to_vec()));
                 Expr::Redirect
+            }
+            Action::Spread { first, last, port } => {
+                self.done.push(Expr::Load(1, bytes(first)));
+                self.done.push(Expr::Load(2, bytes(last)));
+                self.done.push(Expr::Load(3, port.to_be_bytes().to_vec()));
+                Expr::Dnat
             }
         };
         self.done.push(step);

@@ -1,5 +1,7 @@
 //! The table as a value: chains of rules, of the few kinds that Weir writes.
 
+use std::net::Ipv4Addr;
+
 use ipnet::IpNet;
 
 use super::plan::Ports;
@@ -122,6 +124,8 @@ pub(super) enum Match {
     State(State),
     /// It answers the side that opened the connection.
     Reply,
+    /// It is IPv6.
+    Ipv6,
     /// An ICMPv6 message of this type.
     Icmpv6(Icmpv6),
 }
@@ -151,4 +155,7 @@ pub(super) enum Action {
     Jump(&'static str),
     /// Its connection goes to this port of this machine.
     Redirect(u16),
+    /// Its connection, if it is of IPv4, goes to this port of one of these addresses. The kernel
+    /// chooses it by those of the connection's two ends.
+    Spread { first: Ipv4Addr, last: Ipv4Addr, port: u16 },
 }

@@ -89,6 +89,12 @@ impl Rule {
             (Action::Drop, _) => "drop".to_owned(),
             (Action::Jump(chain), _) => format!("jump {chain}"),
             (Action::Redirect(port), _) => format!("redirect to :{port}"),
+            (Action::Spread { first, last, port }, Family::Ip) => {
+                format!("dnat to {first}-{last}:{port}")
+            }
+            (Action::Spread { first, last, port }, _) => {
+                format!("dnat ip to {first}-{last}:{port}")
+            }
             (Action::Refuse, Family::Inet) => "reject with icmpx admin-prohibited".to_owned(),
             (Action::Refuse, Family::Ip) => "reject with icmp admin-prohibited".to_owned(),
             (Action::Refuse, Family::Ip6) => "reject with icmpv6 admin-prohibited".to_owned(),
@@ -113,6 +119,7 @@ impl fmt::Display for Match {
             Self::User(uid) => write!(f, "meta skuid {uid}"),
             Self::State(state) => write!(f, "ct state {}", state.name()),
             Self::Reply => f.write_str("ct direction reply"),
+            Self::Ipv6 => f.write_str("meta nfproto ipv6"),
             Self::Icmpv6(Icmpv6(_, name)) => write!(f, "icmpv6 type {name}"),
         }
     }

@@ -276,6 +276,57 @@ fn every_kind_of_drift_is_found_and_put_right() {
             Some("tcp flags syn / syn,rst,ack redirect to :15906"),
             "rule 2: ",
         ),
+        // One address more, one less, another port, another choice of address, all in one.
+        (
+            "output_nat",
+            "dnat",
+            Some("tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.1-127.0.0.65:15901"),
+            "rule 2: `tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.1-127.0.0.64:15901`",
+        ),
+        (
+            "output_nat",
+            "dnat",
+            Some("tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.2-127.0.0.64:15901"),
+            "rule 2: ",
+        ),
+        (
+            "output_nat",
+            "dnat",
+            Some("tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.1-127.0.0.64:15902"),
+            "rule 2: ",
+        ),
+        (
+            "output_nat",
+            "dnat",
+            Some("tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.1-127.0.0.64:15901-15902"),
+            "rule 2: ",
+        ),
+        (
+            "output_nat",
+            "dnat",
+            Some(
+                "tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.1-127.0.0.64:15901 persistent",
+            ),
+            "rule 2: ",
+        ),
+        (
+            "output_nat",
+            "dnat",
+            Some("tcp flags syn / fin,syn,rst,ack dnat ip to 127.0.0.1:15901"),
+            "rule 2: ",
+        ),
+        (
+            "output_nat",
+            "dnat",
+            Some("tcp flags syn / fin,syn,rst,ack redirect to :15901"),
+            "rule 2: ",
+        ),
+        (
+            "output_nat",
+            "nfproto ipv6",
+            Some("tcp flags syn / fin,syn,rst,ack redirect to :15901"),
+            "rule 3: `tcp flags syn / fin,syn,rst,ack meta nfproto ipv6 redirect to :15901`",
+        ),
         (
             "input",
             "past",

@@ -6,9 +6,10 @@ use std::process::Output;
 use std::thread;
 use std::time::Duration;
 
+use ipnet::Ipv4AddrRange;
 use rustix::process::Uid;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use weir::defaults::{INBOUND_PORT, OUTBOUND_PORT};
+use weir::defaults::{INBOUND_PORT, OUTBOUND_ADDRESSES, OUTBOUND_PORT};
 
 use crate::support::PATIENCE;
 use crate::support::netns::{Namespace, Pod};
@@ -21,12 +22,14 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(700);
 
 /// Listens where Weir does. Whoever comes is told which side it is, and its original destination.
 pub(crate) fn stand_in_for_weir(pod: &Pod) {
-    let inbound = [
+    let inbound = vec![
         (Ipv4Addr::UNSPECIFIED, INBOUND_PORT).into(),
         (Ipv6Addr::UNSPECIFIED, INBOUND_PORT).into(),
     ];
-    let outbound =
-        [(Ipv4Addr::LOCALHOST, OUTBOUND_PORT).into(), (Ipv6Addr::LOCALHOST, OUTBOUND_PORT).into()];
+    let (first, last) = OUTBOUND_ADDRESSES;
+    let mut outbound: Vec<SocketAddr> =
+        Ipv4AddrRange::new(first, last).map(|address| (address, OUTBOUND_PORT).into()).collect();
+    outbound.push((Ipv6Addr::LOCALHOST, OUTBOUND_PORT).into());
     for (side, addresses) in [("inbound", inbound), ("outbound", outbound)] {
         for at in addresses {
             serve(pod, at, move |stream| format!("{side} {}", original(stream)));
