@@ -1,7 +1,7 @@
 //! The intruder: somebody who runs code where an application does, and can dial what it can.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::attacks::{Attack, Target};
-use super::origin::Origin;
+use super::origin::{Origin, any_port};
 use super::shop::Workload;
 use super::shop::http::Answer;
 
@@ -82,11 +82,7 @@ fn told(attack: &Attack, bytes: &[u8], end: End) -> Booty {
 /// # Errors
 /// No socket can be made.
 pub(super) async fn send(attack: &Attack, origin: &Origin, to: SocketAddr) -> io::Result<Booty> {
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = origin.datagrams((any, 0).into()).await?;
+    let socket = origin.datagrams(any_port(to)).await?;
     let talk = async {
         socket.connect(to).await?;
         socket.send(&attack.bytes).await?;

@@ -31,7 +31,7 @@ const PROCESS: &str = "
 | `--memory` | three quarters of the cgroup's limit | accepting pauses until connections end or buffers are given back | `weir_accept_pauses_total{cause=\"memory\"}` |
 | `--max-connections` | none | accepting pauses until a connection ends | `weir_accept_pauses_total{cause=\"connections\"}` |
 | open descriptors | the process's own limit (`ulimit -n`) | accepting pauses until a connection ends | `weir_accept_pauses_total{cause=\"descriptors\"}` |
-| `--grace` | 30s | at shutdown, what is still open is told goodbye 2 s before it is over, then closed | none |
+| `--grace` | 30s | at shutdown, what is still open is told goodbye 2 s before it is over, and closed half a second before | none |
 
 ## What cannot be set
 
