@@ -9,7 +9,7 @@
 mod ports;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
@@ -104,13 +104,15 @@ async fn connect_from_named_ports(
 /// A socket with this port, if one is named, that others may share the port with: a port that was
 /// taken without this could be named by nobody.
 fn named_socket(address: SocketAddr, port: Option<u16>) -> io::Result<TcpSocket> {
-    let (socket, any) = match address {
-        SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
     if let Some(port) = port {
-        socket.bind(SocketAddr::new(any, port))?;
+        let mut own = net::any_port(address);
+        own.set_port(port);
+        socket.bind(own)?;
     }
     Ok(socket)
 }

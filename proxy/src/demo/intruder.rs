@@ -9,9 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::attacks::{Attack, Target};
-use super::origin::{Origin, any_port};
+use super::origin::Origin;
 use super::shop::Workload;
 use super::shop::http::Answer;
+use crate::net;
 
 /// Silence for so long is taken for the end of what will come.
 const SILENCE: Duration = Duration::from_millis(800);
@@ -82,7 +83,7 @@ fn told(attack: &Attack, bytes: &[u8], end: End) -> Booty {
 /// # Errors
 /// No socket can be made.
 pub(super) async fn send(attack: &Attack, origin: &Origin, to: SocketAddr) -> io::Result<Booty> {
-    let socket = origin.datagrams(any_port(to)).await?;
+    let socket = origin.datagrams(net::any_port(to)).await?;
     let talk = async {
         socket.connect(to).await?;
         socket.send(&attack.bytes).await?;

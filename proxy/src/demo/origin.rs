@@ -5,7 +5,7 @@
 //! pod's application, and all of them are served by one program.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -16,14 +16,7 @@ use tokio::sync::oneshot;
 
 use super::child::become_user;
 use super::namespace::Namespace;
-
-/// Any own address and port from which `to` may be reached.
-pub(super) fn any_port(to: SocketAddr) -> SocketAddr {
-    match to {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    }
-}
+use crate::net;
 
 /// What a thread in a pod is given to do.
 type Job = Box<dyn FnOnce() + Send>;
@@ -92,7 +85,7 @@ impl Origin {
         let make = move || {
             let socket = socket(to, Type::STREAM)?;
             // A port that the kernel chose while connecting is forgotten when a reset comes.
-            socket.bind(&any_port(to).into())?;
+            socket.bind(&net::any_port(to).into())?;
             Ok(socket)
         };
         let socket = self.make(make).await?;

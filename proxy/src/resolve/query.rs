@@ -1,7 +1,7 @@
 //! One question to the servers, by UDP and where that does not do by TCP (RFC 1035, RFC 7766).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::system::System;
+use crate::net;
 
 /// What a server may send in a datagram (RFC 9715 §3.1: what no path fragments).
 const DATAGRAM: u16 = 1232;
@@ -144,11 +145,7 @@ fn question(name: &str, family: Family, edns: bool) -> Option<Message<Vec<u8>>> 
 /// Sends the question and waits for its answer; what is no answer to it is passed over. The
 /// system picks the port that it is sent from, at random.
 async fn by_udp(server: SocketAddr, question: &Message<Vec<u8>>) -> io::Result<Message<Vec<u8>>> {
-    let any: IpAddr = match server {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind(net::any_port(server)).await?;
     // Connected: the kernel drops what others send, and says where nobody listens.
     socket.connect(server).await?;
     socket.send(question.as_slice()).await?;
