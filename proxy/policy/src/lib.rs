@@ -16,6 +16,7 @@ pub mod explain;
 mod file;
 mod hash;
 mod host;
+pub mod learned;
 mod miss;
 mod model;
 pub mod op;
