@@ -23,6 +23,7 @@ pub mod op;
 pub mod path;
 mod pattern;
 mod peers;
+pub mod profile;
 pub mod shape;
 pub mod text;
 mod trie;

@@ -1,0 +1,296 @@
+//! Operations as learning sees them: one line of text, variable parts that show it taken out.
+//!
+//! ```text
+//! GET /carts/{int}
+//! GET,upgrade=websocket /live
+//! GET,permit=dotSegments /a/../b
+//! MGET,together cart:{int} user:{int}
+//! SUBSCRIBE,channel news:{int}
+//! EVALSHA,sha1:0123… cart:{int}
+//! SORT,unknown
+//! sni shop.example
+//! connection
+//! ```
+//!
+//! The first word is the root: method or command, and after commas what an entry would have to
+//! name besides. What follows are paths, key patterns or names, in the grammar of entries.
+
+use crate::op::{HttpOp, Keys, Operation, Protocol, RedisOp, Script};
+use crate::path::{AMBIGUITIES, Ambiguities, scan};
+use crate::pattern::Separators;
+use crate::shape;
+
+/// As long as a key's text may be, in bytes: what is longer is not learned.
+pub const KEY_BYTES: usize = 1024;
+
+/// Why an operation has no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unlearnable;
+
+/// Appends the key of an operation.
+///
+/// # Errors
+/// [`Unlearnable`] where it is longer than [`KEY_BYTES`] or has a name that no entry can hold;
+/// `out` is as it was.
+pub fn write(operation: &Operation<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+    let start = out.len();
+    let written = match operation {
+        Operation::Http(http) => write_http(http, out),
+        Operation::Redis(redis) => write_redis(redis, out),
+        Operation::Tls(tls) => write_sni(tls.sni, out),
+        Operation::Connection => {
+            out.extend_from_slice(b"connection");
+            Ok(())
+        }
+    };
+    if written.is_err() || out.len() - start > KEY_BYTES {
+        out.truncate(start);
+        return Err(Unlearnable);
+    }
+    Ok(())
+}
+
+/// A method, command, field or name as the root holds it.
+fn name(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+    const MOST: usize = 64;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(byte);
+    if text.is_empty() || text.len() > MOST || !text.iter().all(plain) {
+        return Err(Unlearnable);
+    }
+    out.extend_from_slice(text);
+    Ok(())
+}
+
+fn write_http(http: &HttpOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+    name(http.method, out)?;
+    if let Some(token) = http.upgrade {
+        out.extend_from_slice(b",upgrade=");
+        name(token, out)?;
+    }
+    if http.method == b"CONNECT" && http.path.is_empty() {
+        out.extend_from_slice(b",authority ");
+        return name(http.authority.ok_or(Unlearnable)?, out);
+    }
+    if http.path == b"*" {
+        out.extend_from_slice(b",asterisk");
+        return Ok(());
+    }
+    if http.path.len() > KEY_BYTES {
+        return Err(Unlearnable);
+    }
+    let path = if http.path.is_empty() { b"/" } else { http.path };
+    permits(scan(path).ambiguities, out);
+    if let Some(field) = http.override_header {
+        out.extend_from_slice(b",override=");
+        name(&field.to_ascii_lowercase(), out)?;
+    }
+    out.push(b' ');
+    shape::http_path(path, out);
+    Ok(())
+}
+
+fn permits(found: Ambiguities, out: &mut Vec<u8>) {
+    if found.is_empty() {
+        return;
+    }
+    for kind in AMBIGUITIES.into_iter().filter(|kind| found.contains(*kind)) {
+        out.extend_from_slice(b",permit=");
+        out.extend_from_slice(kind.as_str().as_bytes());
+    }
+}
+
+fn write_redis(redis: &RedisOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+    let start = out.len();
+    name(redis.command, out)?;
+    if let Some(subcommand) = redis.subcommand {
+        out.push(b'|');
+        name(subcommand, out)?;
+    }
+    out[start..].make_ascii_uppercase();
+    match redis.script {
+        Script::None => {}
+        Script::Sha1(hex) => {
+            out.extend_from_slice(b",sha1:");
+            out.extend_from_slice(&hex);
+        }
+        Script::Function(function) => {
+            out.extend_from_slice(b",function:");
+            name(function, out)?;
+        }
+    }
+    let (Keys::Known(keys), Keys::Known(channels)) = (&redis.keys, &redis.channels) else {
+        out.extend_from_slice(b",unknown");
+        return Ok(());
+    };
+    let root = out.len();
+    let mut all = true;
+    all &= keys.all(&mut |key| pattern(key, root, out));
+    if out.len() == root {
+        all &= channels.all(&mut |channel| pattern(channel, root, out));
+        if out.len() > root {
+            insert(root, b",channel", out);
+        }
+    } else if !channels.all(&mut |_| false) {
+        return Err(Unlearnable);
+    }
+    if !all {
+        return Err(Unlearnable);
+    }
+    let root =
+        out[start..].iter().position(|byte| *byte == b' ').map_or(out.len(), |at| start + at);
+    if memchr::memchr_iter(b' ', &out[root..]).nth(1).is_some() {
+        insert(root, b",together", out);
+    }
+    Ok(())
+}
+
+fn insert(at: usize, text: &[u8], out: &mut Vec<u8>) {
+    out.splice(at..at, text.iter().copied());
+}
+
+/// Appends the pattern of one key unless it is there. Answers whether there is room for more.
+fn pattern(key: &[u8], root: usize, out: &mut Vec<u8>) -> bool {
+    if key.len() > KEY_BYTES {
+        return false;
+    }
+    let word = out.len();
+    out.push(b' ');
+    shape::redis_key(key, Separators::default(), out);
+    let (before, new) = out[root..].split_at(word - root);
+    if before.split(|byte| *byte == b' ').any(|known| known == &new[1..]) && word > root {
+        out.truncate(word);
+    }
+    out.len() - root <= KEY_BYTES
+}
+
+fn write_sni(name: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+    out.extend_from_slice(b"sni ");
+    let Some(host) = name else {
+        out.extend_from_slice(b"none");
+        return Ok(());
+    };
+    self::name(host, out)
+}
+
+/// A key's text, cut into its root and the parts of each path.
+pub(super) struct Parts<'a> {
+    pub(super) root: &'a str,
+    /// The paths, each without its leading `/`.
+    pub(super) paths: Vec<&'a str>,
+    pub(super) separator: char,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(protocol: Protocol, text: &'a str) -> Self {
+        let (root, rest) =
+            text.split_once(' ').map_or((text, None), |(root, rest)| (root, Some(rest)));
+        let separator = separator(protocol);
+        let paths = match protocol {
+            Protocol::Redis => rest.into_iter().flat_map(|rest| rest.split(' ')).collect(),
+            Protocol::Http => {
+                rest.into_iter().map(|path| path.strip_prefix('/').unwrap_or(path)).collect()
+            }
+            _ => rest.into_iter().collect(),
+        };
+        Self { root, paths, separator }
+    }
+}
+
+/// What stands between parts; NUL where a text is one part.
+pub(super) fn separator(protocol: Protocol) -> char {
+    match protocol {
+        Protocol::Http => '/',
+        Protocol::Redis => ':',
+        Protocol::Tls | Protocol::Opaque => '\0',
+    }
+}
+
+/// The class that a part names.
+pub(super) fn class(part: &str) -> Option<crate::class::Class> {
+    let name = part.strip_prefix('{')?.strip_suffix('}')?;
+    crate::class::Class::from_name(name)
+}
+
+/// Words that are part of the protocol, and no secret of anybody's.
+pub(super) fn is_common(root: bool, part: &str) -> bool {
+    const METHODS: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    part.is_empty() || (root && (METHODS.contains(&part) || part == "sni" || part == "connection"))
+}
+
+/// Whether this is what probes and scrapes ask: it is allowed as learned, and counts in no
+/// statistic, which it would drown.
+pub(super) fn is_probe(protocol: Protocol, text: &str) -> bool {
+    const PATHS: [&str; 12] = [
+        "/healthz",
+        "/livez",
+        "/readyz",
+        "/health",
+        "/live",
+        "/ready",
+        "/liveness",
+        "/readiness",
+        "/ping",
+        "/metrics",
+        "/-/healthy",
+        "/-/ready",
+    ];
+    match protocol {
+        Protocol::Http => {
+            let path = text.strip_prefix("GET ").or_else(|| text.strip_prefix("HEAD "));
+            path.is_some_and(|path| PATHS.contains(&path))
+        }
+        Protocol::Redis => matches!(text, "PING" | "INFO" | "HELLO"),
+        Protocol::Tls | Protocol::Opaque => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::OwnedOp;
+
+    fn key(protocol: Protocol, text: &str) -> String {
+        let op = OwnedOp::parse(protocol, text).unwrap();
+        let mut out = Vec::new();
+        write(&op.operation(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn of_http() {
+        let http = |text| key(Protocol::Http, text);
+        assert_eq!(http("- GET /carts/7"), "GET /carts/{int}");
+        assert_eq!(http("- GET /"), "GET /");
+        assert_eq!(http("- GET /live upgrade=websocket"), "GET,upgrade=websocket /live");
+        assert_eq!(http("- GET /a/../b"), "GET,permit=dotSegments /a/../b");
+        assert_eq!(http("- OPTIONS *"), "OPTIONS,asterisk");
+        assert_eq!(http("db.shop:443 CONNECT"), "CONNECT,authority db.shop:443");
+        assert_eq!(
+            http("- POST /x override=X-HTTP-Method-Override"),
+            "POST,override=x-http-method-override /x"
+        );
+    }
+
+    #[test]
+    fn of_redis() {
+        let redis = |text| key(Protocol::Redis, text);
+        assert_eq!(redis("db0 get cart:7"), "GET cart:{int}");
+        assert_eq!(redis("db0 MGET cart:7 cart:8"), "MGET cart:{int}");
+        assert_eq!(redis("db0 MGET cart:7 user:8"), "MGET,together cart:{int} user:{int}");
+        assert_eq!(redis("db0 PING"), "PING");
+        assert_eq!(redis("db0 CONFIG|get"), "CONFIG|GET");
+        assert_eq!(redis("db0 SUBSCRIBE &news:7"), "SUBSCRIBE,channel news:{int}");
+        assert_eq!(redis("db0 SORT cart:7 ?"), "SORT,unknown");
+        assert_eq!(redis("db0 FCALL f k"), "FCALL,function:f k");
+    }
+
+    #[test]
+    fn falls_into_parts() {
+        let parts = Parts::of(Protocol::Redis, "MGET,together cart:{int} user:{int}");
+        assert_eq!((parts.root, parts.paths), ("MGET,together", vec!["cart:{int}", "user:{int}"]));
+        let parts = Parts::of(Protocol::Http, "GET /");
+        assert_eq!((parts.root, parts.paths), ("GET", vec![""]));
+        assert_eq!(Parts::of(Protocol::Redis, "PING").paths, Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,357 @@
+//! Takes observations into a profile.
+
+use std::net::IpAddr;
+
+use super::Profile;
+use super::counter::WriterId;
+use super::hours::{day, hour};
+use super::key::{Parts, class, is_common, is_probe};
+use super::rule::{PortKey, Rule};
+use super::sketch::{Arrival, Key, Seen, insert_peer};
+use super::tree::{DEPTH, Leaf, Node, Position, WORDS};
+use crate::op::{Protocol, Side};
+
+/// The bounds of learning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// In how many operations a word must have come before it is named.
+    pub word_operations: u64,
+    /// How many nodes of trees one rule has at the most.
+    pub rule_nodes: usize,
+    /// How many nodes all rules have together at the most.
+    pub nodes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { word_operations: 3, rule_nodes: 4096, nodes: 16384 }
+    }
+}
+
+/// How operations ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The server accepted them.
+    pub accepted: u64,
+    /// It answered with an error, or not at all.
+    pub rejected: u64,
+    /// They were outside the policy, in monitor or enforce: candidates, whatever the server
+    /// said.
+    pub outside: u64,
+}
+
+/// Operations of one key and peer, over a short time.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// Which side they were on.
+    pub side: Side,
+    /// The client inbound, the server outbound.
+    pub peer: IpAddr,
+    /// The server's port.
+    pub port: u16,
+    /// What was spoken.
+    pub protocol: Protocol,
+    /// The Redis database, where there is one.
+    pub database: Option<u32>,
+    /// What they were, as [`super::key::write`] has it.
+    pub key: &'a str,
+    /// How many, and how they ended.
+    pub counts: Counts,
+    /// When the first of them was, in seconds since 1970.
+    pub first: u64,
+    /// When the last of them was.
+    pub last: u64,
+}
+
+/// A profile that grows.
+#[derive(Debug)]
+pub struct Learner {
+    profile: Profile,
+    key: Key,
+    writer: WriterId,
+    settings: Settings,
+    nodes: usize,
+    bounded: u64,
+}
+
+/// Where an operation belongs, and what is known of it besides.
+struct Insertion<'a> {
+    key: Key,
+    writer: WriterId,
+    settings: Settings,
+    observation: &'a Observation<'a>,
+    seen: Seen,
+    arrival: Arrival,
+    /// How many nodes there is room for.
+    room: usize,
+    /// Name every word, whether or not it came often enough by itself.
+    reveal: bool,
+}
+
+/// A leaf was reached by known words alone, or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Known,
+    Hidden,
+}
+
+impl Learner {
+    /// Goes on from a profile, as a new writer. Its hashes must be of `key`: those of another
+    /// are forgotten.
+    pub fn new(profile: Profile, key: Key, writer: WriterId, settings: Settings) -> Self {
+        let mut own = Profile { key_id: key.id(), ..Profile::default() };
+        let mut profile = profile;
+        if profile.key_id != own.key_id {
+            profile.forget_hashes();
+            profile.key_id = 0;
+        }
+        own.join(&profile);
+        let nodes = own.nodes();
+        Self { profile: own, key, writer, settings, nodes, bounded: 0 }
+    }
+
+    /// What was learned so far.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Takes over what another profile with this key has.
+    pub fn join(&mut self, other: &Profile) {
+        self.profile.join(other);
+        self.nodes = self.profile.nodes();
+    }
+
+    /// How many operations were counted without their shape, because a bound was reached.
+    pub fn bounded(&self) -> u64 {
+        self.bounded
+    }
+
+    /// Counts operations whose shape cannot be told (see [`super::key::Unlearnable`]).
+    pub fn unlearnable(&mut self, side: Side, peer: IpAddr, port: u16, protocol: Protocol, n: u64) {
+        let writer = self.count_as_writer();
+        self.rule(side, peer, port, protocol).cut.add(writer, n);
+    }
+
+    fn count_as_writer(&mut self) -> WriterId {
+        if !self.profile.writers.contains(&self.writer) {
+            self.profile.writers.insert(self.writer);
+            self.profile.fit();
+        }
+        self.writer
+    }
+
+    fn rule(&mut self, side: Side, peer: IpAddr, port: u16, protocol: Protocol) -> &mut Rule {
+        let key = PortKey { side, port, protocol };
+        self.profile.ports.entry(key).or_default().rule_mut(side, peer)
+    }
+
+    /// Takes in operations.
+    pub fn observe(&mut self, observation: &Observation<'_>) {
+        let o = observation;
+        let writer = self.count_as_writer();
+        let mut insertion = Insertion::new(self.key, writer, self.settings, o);
+        let room = self.settings.nodes.saturating_sub(self.nodes);
+        let rule_nodes = self.settings.rule_nodes;
+        let rule = self.rule(o.side, o.peer, o.port, o.protocol);
+        rule.peers.insert(o.peer);
+        if let Some(database) = o.database {
+            rule.databases.insert(database);
+        }
+        if o.counts.accepted > 0 && !is_probe(o.protocol, o.key) {
+            rule.hours.insert(hour(o.last));
+        }
+        // Counting the nodes takes a while where there are many; there is room where few are.
+        insertion.room = room.min(rule_nodes.saturating_sub(rule.roots.count()));
+        let parts = Parts::of(o.protocol, o.key);
+        let before = insertion.room;
+        let mut all = true;
+        for path in paths(&parts) {
+            all &= insertion.path(rule, &path);
+        }
+        let added = before - insertion.room;
+        if !all {
+            let n = insertion.seen.operations();
+            rule.cut.add(writer, n);
+            self.bounded += n;
+        }
+        self.nodes += added;
+        self.profile.fit_ports();
+    }
+}
+
+/// The parts of each path, the root first.
+fn paths<'a>(parts: &'a Parts<'a>) -> impl Iterator<Item = Vec<&'a str>> {
+    let alone = parts.paths.is_empty().then(|| vec![parts.root]);
+    let paths = parts
+        .paths
+        .iter()
+        .map(|path| std::iter::once(parts.root).chain(path.split(parts.separator)).collect());
+    alone.into_iter().chain(paths)
+}
+
+impl<'a> Insertion<'a> {
+    fn new(key: Key, writer: WriterId, settings: Settings, o: &'a Observation<'a>) -> Self {
+        let peer = key.peer(o.peer);
+        let mut seen = Seen {
+            accepted: o.counts.accepted,
+            rejected: o.counts.rejected.saturating_add(o.counts.outside),
+            outside: o.counts.outside,
+            hours: 0,
+            ..Seen::default()
+        };
+        if o.counts.accepted > 0 {
+            seen.hours = 1 << (hour(o.last) % 24);
+            insert_peer(&mut seen.peers, peer);
+        }
+        let arrival = Arrival { hour: hour(o.first), peer };
+        Self { key, writer, settings, observation: o, seen, arrival, room: 0, reveal: false }
+    }
+
+    /// Takes one path in. Answers whether there was room for it.
+    fn path(&mut self, rule: &mut Rule, parts: &[&str]) -> bool {
+        if parts.len() > DEPTH {
+            return false;
+        }
+        self.reveal = false;
+        let Some((way, leaf)) = self.descend(&mut rule.roots, parts) else { return false };
+        self.count(leaf, None);
+        if way == Way::Known {
+            return true;
+        }
+        let hash = self.shape(parts);
+        let day = day(self.observation.last);
+        leaf.hidden.insert(day, hash, &self.seen);
+        if leaf.hidden.operations(hash) < self.settings.word_operations {
+            return true;
+        }
+        // Seen often enough: it gets a leaf of its own, with what was seen of it before.
+        let all: Vec<(u32, Seen)> =
+            leaf.hidden.of(hash).map(|(d, seen)| (d, seen.clone())).collect();
+        self.reveal = true;
+        let Some((Way::Known, own)) = self.descend(&mut rule.roots, parts) else { return true };
+        for (day, seen) in &all {
+            self.count(own, Some((*day, seen)));
+        }
+        self.reveal = false;
+        if let Some(leaf) = hidden_leaf(&mut rule.roots, parts, hash) {
+            let moved = all.iter().map(|(_, seen)| seen.operations()).sum();
+            leaf.moved.add(self.writer, moved);
+            let of_days = leaf.hidden.0.values_mut();
+            of_days.filter_map(|of_day| of_day.get_mut(&hash)).for_each(|seen| seen.moved = true);
+        }
+        true
+    }
+
+    fn shape(&self, parts: &[&str]) -> u64 {
+        self.key.hash(parts.join("\0").as_bytes())
+    }
+
+    /// Goes to the leaf, making what is not there. None where there is no room.
+    fn descend<'t>(
+        &mut self,
+        position: &'t mut Position,
+        parts: &[&str],
+    ) -> Option<(Way, &'t mut Leaf)> {
+        let mut way = Way::Known;
+        let mut position = position;
+        let mut node = None;
+        for (i, part) in parts.iter().enumerate() {
+            let next: &'t mut Node = match class(part).filter(|_| i > 0) {
+                Some(class) => {
+                    self.take_room(position.classes.contains_key(&class))?;
+                    position.classes.entry(class).or_default()
+                }
+                None if self.is_known(position, part, i == 0) => {
+                    self.take_room(position.words.contains_key(*part))?;
+                    position.words.entry((*part).into()).or_default()
+                }
+                None => {
+                    way = Way::Hidden;
+                    self.take_room(position.other.is_some())?;
+                    position.other.get_or_insert_default()
+                }
+            };
+            if i + 1 == parts.len() {
+                node = Some(next);
+                break;
+            }
+            position = &mut next.next;
+        }
+        let first = self.observation.first;
+        let new = || Leaf { first, last: first, ..Leaf::default() };
+        node.map(|node| (way, node.leaf.get_or_insert_with(new)))
+    }
+
+    fn take_room(&mut self, is_there: bool) -> Option<()> {
+        if !is_there {
+            self.room = self.room.checked_sub(1)?;
+        }
+        Some(())
+    }
+
+    /// Whether the word is known at this position, or gets known with this operation. A new
+    /// one is noted.
+    fn is_known(&mut self, position: &mut Position, part: &str, root: bool) -> bool {
+        if position.words.contains_key(part) {
+            return true;
+        }
+        let hash = self.key.hash(part.as_bytes());
+        position.values.insert(hash, self.arrival);
+        // One more would make them all one: that is for merging to do, not for one operation.
+        if position.saturated || position.words.len() >= WORDS {
+            return false;
+        }
+        if is_common(root, part) || self.reveal {
+            return true;
+        }
+        let word = Seen { accepted: self.seen.operations(), ..Seen::default() };
+        if position.hidden.operations(hash) + word.accepted >= self.settings.word_operations {
+            return true;
+        }
+        position.hidden.insert(day(self.observation.last), hash, &word);
+        false
+    }
+
+    /// Counts this operation at a leaf, or what was seen of it before.
+    fn count(&self, leaf: &mut Leaf, before: Option<(u32, &Seen)>) {
+        let o = self.observation;
+        let (day, seen) = before.unwrap_or((day(o.last), &self.seen));
+        leaf.accepted.add(self.writer, seen.accepted);
+        leaf.rejected.add(self.writer, seen.rejected);
+        leaf.outside.add(self.writer, seen.outside);
+        leaf.last = leaf.last.max(o.last);
+        leaf.first = leaf.first.min(o.first).min(if before.is_some() {
+            u64::from(day) * 86_400 + u64::from(seen.hours.trailing_zeros().min(23)) * 3600
+        } else {
+            o.first
+        });
+        leaf.hours.insert_day_if(day, seen.hours);
+        seen.peers.iter().for_each(|peer| insert_peer(&mut leaf.peers, *peer));
+        if seen.accepted == 0 {
+            insert_peer(&mut leaf.tried, self.arrival.peer);
+        }
+    }
+}
+
+/// The leaf of hidden words that has noted this shape.
+fn hidden_leaf<'t>(position: &'t mut Position, parts: &[&str], shape: u64) -> Option<&'t mut Leaf> {
+    let (part, rest) = parts.split_first()?;
+    // The way of then: what is a word by now was none when the shape was noted.
+    let nodes = [
+        class(part).and_then(|class| position.classes.get_mut(&class)),
+        position.words.get_mut(*part),
+        position.other.as_deref_mut(),
+    ];
+    for node in nodes.into_iter().flatten() {
+        if rest.is_empty() {
+            if let Some(leaf) = &mut node.leaf
+                && leaf.hidden.of(shape).next().is_some()
+            {
+                return Some(leaf);
+            }
+        } else if let Some(leaf) = hidden_leaf(&mut node.next, rest, shape) {
+            return Some(leaf);
+        }
+    }
+    None
+}
