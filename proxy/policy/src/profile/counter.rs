@@ -42,12 +42,6 @@ impl FromStr for WriterId {
 pub(super) struct Counter(Vec<(WriterId, u64)>);
 
 impl Counter {
-    pub(super) fn of(writer: WriterId, count: u64) -> Self {
-        let mut counter = Self::default();
-        counter.add(writer, count);
-        counter
-    }
-
     /// This writer counts `count` more.
     pub(super) fn add(&mut self, writer: WriterId, count: u64) {
         if count > 0 {

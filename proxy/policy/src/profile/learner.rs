@@ -160,8 +160,7 @@ impl Learner {
         if o.counts.accepted > 0 && !is_probe(o.protocol, o.key) {
             rule.hours.insert(hour(o.last));
         }
-        // Counting the nodes takes a while where there are many; there is room where few are.
-        insertion.room = room.min(rule_nodes.saturating_sub(rule.roots.count()));
+        insertion.room = room.min(rule_nodes.saturating_sub(rule.nodes));
         let parts = Parts::of(o.protocol, o.key);
         let before = insertion.room;
         let mut all = true;
@@ -169,6 +168,7 @@ impl Learner {
             all &= insertion.path(rule, &path);
         }
         let added = before - insertion.room;
+        rule.nodes += added;
         if !all {
             let n = insertion.seen.operations();
             rule.cut.add(writer, n);
@@ -214,32 +214,47 @@ impl<'a> Insertion<'a> {
         }
         self.reveal = false;
         let Some((way, leaf)) = self.descend(&mut rule.roots, parts) else { return false };
+        let is_new = leaf.operations() == 0;
         self.count(leaf, None);
-        if way == Way::Known {
-            return true;
-        }
         let hash = self.shape(parts);
-        let day = day(self.observation.last);
-        leaf.hidden.insert(day, hash, &self.seen);
-        if leaf.hidden.operations(hash) < self.settings.word_operations {
+        if way == Way::Known {
+            if is_new {
+                self.move_notes(rule, parts, hash);
+            }
             return true;
         }
-        // Seen often enough: it gets a leaf of its own, with what was seen of it before.
-        let all: Vec<(u32, Seen)> =
-            leaf.hidden.of(hash).map(|(d, seen)| (d, seen.clone())).collect();
-        self.reveal = true;
-        let Some((Way::Known, own)) = self.descend(&mut rule.roots, parts) else { return true };
-        for (day, seen) in &all {
-            self.count(own, Some((*day, seen)));
-        }
-        self.reveal = false;
-        if let Some(leaf) = hidden_leaf(&mut rule.roots, parts, hash) {
-            let moved = all.iter().map(|(_, seen)| seen.operations()).sum();
-            leaf.moved.add(self.writer, moved);
-            let of_days = leaf.hidden.0.values_mut();
-            of_days.filter_map(|of_day| of_day.get_mut(&hash)).for_each(|seen| seen.moved = true);
+        leaf.hidden.insert(day(self.observation.last), hash, &self.seen);
+        if leaf.hidden.operations(hash) >= self.settings.word_operations {
+            // Seen often enough: every word of it is named, and it gets a leaf of its own.
+            self.reveal = true;
+            let known = matches!(self.descend(&mut rule.roots, parts), Some((Way::Known, _)));
+            self.reveal = false;
+            if known {
+                self.move_notes(rule, parts, hash);
+            }
         }
         true
+    }
+
+    /// Counts at a shape's own leaf what was noted of it while words of it were hidden.
+    fn move_notes(&mut self, rule: &mut Rule, parts: &[&str], hash: u64) {
+        let mut all = Vec::new();
+        while let Some(leaf) = hidden_leaf(&mut rule.roots, parts, hash) {
+            let mut moved = 0;
+            for (day, of_day) in &mut leaf.hidden.0 {
+                if let Some(seen) = of_day.get_mut(&hash) {
+                    seen.moved = true;
+                    moved += seen.operations();
+                    all.push((*day, seen.clone()));
+                }
+            }
+            leaf.moved.add(self.writer, moved);
+        }
+        if let Some((Way::Known, own)) = self.descend(&mut rule.roots, parts) {
+            for (day, seen) in &all {
+                self.count(own, Some((*day, seen)));
+            }
+        }
     }
 
     fn shape(&self, parts: &[&str]) -> u64 {
@@ -333,7 +348,7 @@ impl<'a> Insertion<'a> {
     }
 }
 
-/// The leaf of hidden words that has noted this shape.
+/// A leaf of hidden words that has noted this shape, which was not moved yet.
 fn hidden_leaf<'t>(position: &'t mut Position, parts: &[&str], shape: u64) -> Option<&'t mut Leaf> {
     let (part, rest) = parts.split_first()?;
     // The way of then: what is a word by now was none when the shape was noted.
@@ -345,7 +360,7 @@ fn hidden_leaf<'t>(position: &'t mut Position, parts: &[&str], shape: u64) -> Op
     for node in nodes.into_iter().flatten() {
         if rest.is_empty() {
             if let Some(leaf) = &mut node.leaf
-                && leaf.hidden.of(shape).next().is_some()
+                && leaf.hidden.of(shape).any(|(_, seen)| !seen.moved)
             {
                 return Some(leaf);
             }

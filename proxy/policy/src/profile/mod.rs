@@ -10,17 +10,16 @@
 mod compact;
 mod counter;
 mod file;
-//mod general;
+mod general;
 mod hours;
 pub mod key;
 mod learner;
 mod peers;
-//mod pending;
-//mod policy;
+mod policy;
 mod rule;
 mod sketch;
-//mod standing;
-//mod statistics;
+mod standing;
+mod statistics;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,10 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use counter::WriterId;
 pub use file::{BadProfile, PROFILE_BYTES};
 pub use learner::{Counts, Learner, Observation, Settings};
-//pub use pending::Candidate;
 pub use sketch::Key;
-//pub use standing::Criteria;
-//pub use statistics::{Estimate, Statistics};
+pub use standing::Criteria;
+pub use statistics::{Estimate, Statistics};
 
 use counter::WRITERS;
 use rule::{Port, PortKey};
@@ -134,7 +132,7 @@ impl Profile {
 
     /// How many shapes, hidden words and positions it holds: what bounds its size.
     pub fn nodes(&self) -> usize {
-        self.ports.values().flat_map(Port::rules).map(|(_, rule)| rule.roots.count()).sum()
+        self.ports.values().flat_map(Port::rules).map(|(_, rule)| rule.nodes).sum()
     }
 
     /// Whether nothing was seen yet.

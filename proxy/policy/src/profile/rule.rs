@@ -107,6 +107,8 @@ pub(super) struct Rule {
     pub(super) hours: Hours,
     /// Methods and commands, and behind each its paths or keys.
     pub(super) roots: Position,
+    /// How many nodes `roots` has.
+    pub(super) nodes: usize,
     /// Operations that no shape could hold.
     pub(super) cut: Counter,
 }
@@ -140,6 +142,7 @@ impl Rule {
         self.databases.fit();
         self.hours.join(&other.hours);
         self.roots.join(&other.roots);
+        self.nodes = self.roots.count();
         self.cut.join(&other.cut);
     }
 

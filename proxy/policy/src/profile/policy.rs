@@ -1,0 +1,288 @@
+//! From a profile to what a policy should say.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Profile;
+use super::general::{Shape, shapes};
+use super::key::separator;
+use super::rule::{Port, PortKey, Rule};
+use super::standing::{Criteria, judged, plural};
+use super::statistics::{grouped, of_rule};
+use crate::learned::{Evidence, Learned, LearnedEntry, LearnedRule};
+use crate::op::{Protocol, Side};
+
+/// As many prefixes as a rule names.
+const PREFIXES: usize = 16;
+/// As many shapes with words that are not named as a rule's notes show.
+const HIDDEN_SHOWN: usize = 5;
+
+impl Profile {
+    /// The policy that the profile would make, with the evidence for each entry, and what it
+    /// leaves to a person.
+    pub fn learned(&self, criteria: &Criteria) -> Learned {
+        let mut rules: Vec<LearnedRule> = Vec::new();
+        for (key, port) in &self.ports {
+            rules.extend(of_port(*key, port, self.forgotten, criteria));
+        }
+        one_protocol_a_port(&mut rules);
+        Learned { rules }
+    }
+}
+
+/// The rules of a port: one for all clients inbound; outbound one for each set of servers that
+/// are asked the same.
+fn of_port(key: PortKey, port: &Port, at_least: bool, criteria: &Criteria) -> Vec<LearnedRule> {
+    let mut rules: Vec<LearnedRule> = Vec::new();
+    for (server, rule) in port.rules() {
+        let new = of_one(key, server, rule, at_least, criteria);
+        let same = rules.iter_mut().find(|rule| {
+            let ops =
+                |rule: &LearnedRule| rule.entries.iter().map(|e| e.op.clone()).collect::<Vec<_>>();
+            server.is_some()
+                && !rule.peers.is_empty()
+                && ops(rule) == ops(&new)
+                && rule.databases == new.databases
+        });
+        match same {
+            Some(rule) => take_in(rule, new),
+            None => rules.push(new),
+        }
+    }
+    rules
+}
+
+/// Another server that is asked the same.
+fn take_in(rule: &mut LearnedRule, other: LearnedRule) {
+    rule.peers = IpNet::aggregate(&[rule.peers.as_slice(), &other.peers].concat());
+    for (mine, its) in rule.entries.iter_mut().zip(other.entries) {
+        mine.evidence.join(&its.evidence);
+    }
+    for (entry, why) in other.left {
+        match rule.left.iter_mut().find(|(mine, _)| mine.op == entry.op) {
+            Some((mine, _)) => mine.evidence.join(&entry.evidence),
+            None => rule.left.push((entry, why)),
+        }
+    }
+    rule.notes.extend(other.notes);
+}
+
+impl Evidence {
+    fn join(&mut self, other: &Self) {
+        self.operations = self.operations.saturating_add(other.operations);
+        self.at_least |= other.at_least;
+        self.peers = (self.peers + other.peers).min(crate::learned::PEERS);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+fn of_one(
+    key: PortKey,
+    server: Option<IpAddr>,
+    rule: &Rule,
+    at_least: bool,
+    criteria: &Criteria,
+) -> LearnedRule {
+    let judged = judged(shapes(rule, criteria), &rule.hours, criteria);
+    let statistics = of_rule(rule, key.protocol, &judged);
+    let mut notes: Vec<String> = Vec::new();
+    if let Some(server) = server {
+        notes.push(format!("{server}:"));
+    }
+    notes.extend(statistics.lines());
+    notes.extend(hidden_notes(key.protocol, &judged));
+    let cut = rule.cut.total();
+    if cut > 0 {
+        notes.push(format!("{} operations had no shape that could be learned", grouped(cut)));
+    }
+    let mut peers = rule.peers.prefixes(PREFIXES).unwrap_or_default();
+    if peers.is_empty() {
+        notes.push("peers: too many to join them to prefixes of /16 (/48): choose them".to_owned());
+    }
+    if let (Protocol::Opaque, Some((_, Some(why)))) = (key.protocol, judged.first()) {
+        notes.push(format!("left to a person: {why}"));
+        peers.clear();
+    }
+    let (mut entries, mut left) = (Vec::new(), Vec::new());
+    for (entry, why) in entries_of(key.protocol, &judged, at_least) {
+        match why {
+            None => entries.push(entry),
+            Some(why) => left.push((entry, why)),
+        }
+    }
+    entries.sort();
+    left.sort();
+    let databases = rule.databases.numbers.iter().copied().collect();
+    LearnedRule {
+        side: key.side,
+        peers,
+        port: key.port,
+        protocol: key.protocol,
+        databases,
+        notes,
+        entries,
+        left,
+    }
+}
+
+/// Shapes with a word that is not named cannot be entries: what a reader may know of them.
+fn hidden_notes(protocol: Protocol, judged: &[(Shape, Option<String>)]) -> Vec<String> {
+    let mut hidden: Vec<(u64, String)> = judged
+        .iter()
+        .filter(|(shape, _)| shape.is_hidden() && shape.leaf.operations() > 0)
+        .map(|(shape, _)| (shape.leaf.operations(), entry_text(protocol, shape)))
+        .collect();
+    hidden.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let more = hidden.len().saturating_sub(HIDDEN_SHOWN);
+    let mut notes: Vec<String> = hidden
+        .into_iter()
+        .take(HIDDEN_SHOWN)
+        .map(|(n, text)| {
+            let operations = plural(usize::try_from(n).unwrap_or(2), "operation");
+            format!("left out: {text} ({} {operations}): words seen too seldom", grouped(n))
+        })
+        .collect();
+    if more > 0 {
+        notes.push(format!("left out: {more} more such shapes"));
+    }
+    notes
+}
+
+type Judged = (LearnedEntry, Option<String>);
+
+/// The entries of shapes, without those that have a hidden word.
+fn entries_of(
+    protocol: Protocol,
+    judged: &[(Shape, Option<String>)],
+    at_least: bool,
+) -> Vec<Judged> {
+    let mut entries = Vec::new();
+    // Commands whose keys come together need one entry with all their patterns.
+    let mut together: BTreeMap<(String, bool), Vec<&(Shape, Option<String>)>> = BTreeMap::new();
+    for both in judged.iter().filter(|(shape, _)| !shape.is_hidden()) {
+        let (shape, why) = both;
+        if options(shape.root()).any(|option| option == "together") {
+            let key = (shape.root().to_owned(), why.is_none());
+            together.entry(key).or_default().push(both);
+        } else if protocol != Protocol::Opaque {
+            let entry = entry(shape, entry_text(protocol, shape), at_least);
+            entries.push((entry, why.clone()));
+        }
+    }
+    for shapes in together.into_values() {
+        let Some((first, why)) = shapes.first() else { continue };
+        let patterns = shapes.iter().map(|(shape, _)| shape.path(":"));
+        let mut text = command(first.root());
+        patterns.for_each(|pattern| text = format!("{text} {pattern}"));
+        let mut all = first.clone();
+        shapes.iter().skip(1).for_each(|(shape, _)| {
+            all.leaf.join(&shape.leaf);
+            all.steps.extend(shape.steps.iter().cloned());
+        });
+        entries.push((entry(&all, text, at_least), why.clone()));
+    }
+    entries
+}
+
+fn options(root: &str) -> impl Iterator<Item = &str> {
+    root.split(',').skip(1)
+}
+
+fn entry(shape: &Shape, op: String, at_least: bool) -> LearnedEntry {
+    let value = |name: &'static str| {
+        options(shape.root()).filter_map(move |option| option.strip_prefix(name))
+    };
+    let kinds = value("permit=").filter_map(crate::path::Ambiguity::from_name);
+    let leaf = &shape.leaf;
+    let accepted = leaf.accepted.total();
+    let peers = if accepted > 0 { &leaf.peers } else { &leaf.tried };
+    LearnedEntry {
+        op,
+        upgrade: value("upgrade=").any(|token| token.eq_ignore_ascii_case("websocket")),
+        permit: kinds.map(crate::path::Ambiguity::as_str).collect(),
+        override_headers: value("override=").map(str::to_owned).collect(),
+        evidence: Evidence {
+            operations: if accepted > 0 { accepted } else { leaf.operations() },
+            at_least,
+            peers: peers.len(),
+            first: leaf.first,
+            last: leaf.last,
+            steps: shape.steps.clone(),
+        },
+    }
+}
+
+/// The method or command of a root, with the script or function that it runs.
+fn command(root: &str) -> String {
+    let mut text = root.split(',').next().unwrap_or(root).to_owned();
+    for option in options(root) {
+        if option.starts_with("sha1:") {
+            text = format!("{text} {option}");
+        } else if let Some(function) = option.strip_prefix("function:") {
+            text = format!("{text} {function}");
+        }
+    }
+    text
+}
+
+/// A shape as an entry of a policy; `{new}` for hidden words.
+fn entry_text(protocol: Protocol, shape: &Shape) -> String {
+    let root = shape.root();
+    let command = command(root);
+    let has = |name| options(root).any(|option| option == name);
+    if has("unknown") {
+        return format!("{command} *");
+    }
+    if has("asterisk") {
+        return format!("{command} *");
+    }
+    if shape.parts.len() == 1 {
+        return command;
+    }
+    let path = shape.path(&separator(protocol).to_string());
+    match protocol {
+        Protocol::Http if has("authority") => format!("{command} {path}"),
+        Protocol::Http => format!("{command} /{path}"),
+        _ if has("channel") => format!("{command} &{path}"),
+        _ => format!("{command} {path}"),
+    }
+}
+
+/// The key that operations of this shape have, where nothing in it is variable.
+pub(super) fn key_text(protocol: Protocol, shape: &Shape) -> String {
+    match shape.root().contains(',') {
+        true => shape.root().to_owned(),
+        false => entry_text(protocol, shape),
+    }
+}
+
+/// A port has one protocol in a policy: the one with the most operations. The others are left to
+/// a person.
+fn one_protocol_a_port(rules: &mut [LearnedRule]) {
+    let weight = |rule: &LearnedRule| {
+        let entries = rule.entries.iter().map(|entry| entry.evidence.operations);
+        (rule.entries.len(), entries.sum::<u64>())
+    };
+    let mut best: BTreeMap<(bool, u16), (Protocol, (usize, u64))> = BTreeMap::new();
+    for rule in &*rules {
+        let key = (rule.side == Side::Outbound, rule.port);
+        let mine = (rule.protocol, weight(rule));
+        let kept = best.entry(key).or_insert(mine);
+        if mine.1 > kept.1 {
+            *kept = mine;
+        }
+    }
+    for rule in rules {
+        let key = (rule.side == Side::Outbound, rule.port);
+        let Some((protocol, _)) = best.get(&key) else { continue };
+        if *protocol != rule.protocol {
+            rule.peers.clear();
+            rule.notes.push(format!(
+                "the port speaks {protocol} for the most part, and a port has one protocol: decide"
+            ));
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What a profile says of itself: how much was seen, and what enforcing now would mean.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use super::Profile;
+use super::general::{Shape, shapes};
+use super::hours::{HOUR, Hours};
+use super::key::is_probe;
+use super::policy::key_text;
+use super::rule::Rule;
+use super::sketch::HIDDEN_DAYS;
+use super::standing::{Criteria, judged, plural};
+use crate::op::{Protocol, Side};
+
+/// The quantile of a 95 % interval.
+const Z: f64 = 1.96;
+/// Over how many days new shapes are averaged.
+const RECENT: u64 = 3;
+
+/// A number with the interval in which it lies with 95 %, as far as hours are alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// The best guess.
+    pub value: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// What is known of one rule. Probes and scrapes are in none of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    /// The side.
+    pub side: Side,
+    /// The server's port.
+    pub port: u16,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The server, where it is one.
+    pub server: Option<IpAddr>,
+    /// How many operations were seen.
+    pub operations: u64,
+    /// There were more operations: some writers' counts are gone.
+    pub at_least: bool,
+    /// On how many days.
+    pub days: usize,
+    /// In how many hours.
+    pub hours: usize,
+    /// How many shapes a policy made now would have.
+    pub shapes: usize,
+    /// How many it would leave to a person.
+    pub left: usize,
+    /// How many of the operations those had.
+    pub left_operations: u64,
+    /// New shapes a day, over the last days.
+    pub new_a_day: f64,
+    /// Seconds from the last new shape to the last operation.
+    pub since_new: u64,
+    /// The chance that the next hour brings a shape never seen: Good–Turing over hours, which is
+    /// the share of the last days' hours that had a shape which no other hour has.
+    pub chance: Estimate,
+    /// Operations a day that a policy made now would refuse.
+    pub refusals_a_day: Estimate,
+    /// All operations a day.
+    pub operations_a_day: f64,
+}
+
+impl Profile {
+    /// The statistics of each rule, in the order of the policy.
+    pub fn statistics(&self, criteria: &Criteria) -> Vec<Statistics> {
+        let mut all = Vec::new();
+        for (key, port) in &self.ports {
+            for (server, rule) in port.rules() {
+                let judged = judged(shapes(rule, criteria), &rule.hours, criteria);
+                let mut one = of_rule(rule, key.protocol, &judged);
+                (one.side, one.port, one.server) = (key.side, key.port, server);
+                one.at_least = self.forgotten;
+                all.push(one);
+            }
+        }
+        all
+    }
+}
+
+/// The statistics of a rule whose shapes are judged.
+pub(super) fn of_rule(
+    rule: &Rule,
+    protocol: Protocol,
+    judged: &[(Shape, Option<String>)],
+) -> Statistics {
+    let counts: Vec<&(Shape, Option<String>)> = judged
+        .iter()
+        .filter(|(shape, _)| !is_probe(protocol, &key_text(protocol, shape)))
+        .collect();
+    let first = counts.iter().map(|(shape, _)| shape.leaf.first).min().unwrap_or(0);
+    let last = counts.iter().map(|(shape, _)| shape.leaf.last).max().unwrap_or(0);
+    let days = age(first, last);
+    let operations = counts.iter().map(|(shape, _)| shape.leaf.operations()).sum();
+    let refused = counts.iter().filter(|(_, why)| why.is_some()).map(|(shape, _)| shape);
+    let left_operations = refused.clone().map(|shape| shape.leaf.operations()).sum();
+    let arrivals = arrivals(counts.iter().map(|(shape, _)| shape));
+    let recent = arrivals.iter().filter(|at| **at + RECENT * 24 * HOUR > last).count();
+    let newest = arrivals.iter().copied().max().unwrap_or(last);
+    Statistics {
+        side: Side::Inbound,
+        port: 0,
+        protocol,
+        server: None,
+        operations,
+        at_least: false,
+        days: rule.hours.days(),
+        hours: rule.hours.count(),
+        shapes: counts.iter().filter(|(_, why)| why.is_none()).count(),
+        left: refused.clone().count(),
+        left_operations,
+        new_a_day: as_f64(recent as u64) / days.min(as_f64(RECENT)),
+        since_new: last.saturating_sub(newest),
+        chance: chance(&rule.hours, counts.iter().map(|(shape, _)| shape)),
+        refusals_a_day: refusals(refused, days),
+        operations_a_day: as_f64(operations) / days,
+    }
+}
+
+/// The time that the evidence covers, in days; an hour at the least.
+fn age(first: u64, last: u64) -> f64 {
+    as_f64(last.saturating_sub(first).max(HOUR)) / as_f64(24 * HOUR)
+}
+
+/// Counts stay far below the 52 bits that a float holds exactly.
+#[allow(clippy::cast_precision_loss)]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// When each shape was first seen, those too that are still hidden.
+fn arrivals<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Vec<u64> {
+    let mut all = Vec::new();
+    for shape in shapes {
+        if !shape.is_hidden() {
+            all.push(shape.leaf.first);
+            continue;
+        }
+        for days in shape.leaf.hidden.shapes().values() {
+            let first = days.iter().map(|(day, seen)| {
+                let hour = u64::from(seen.hours.trailing_zeros().min(23));
+                u64::from(*day) * 24 * HOUR + hour * HOUR
+            });
+            all.extend(first.min());
+        }
+    }
+    all
+}
+
+/// The share of the last days' hours that had a shape which no other hour has.
+fn chance<'a>(active: &Hours, shapes: impl Iterator<Item = &'a Shape>) -> Estimate {
+    let window = active.latest(HIDDEN_DAYS);
+    let mut alone = BTreeSet::new();
+    for shape in shapes {
+        if !shape.is_hidden() {
+            alone.extend(shape.leaf.hours.only());
+            continue;
+        }
+        for days in shape.leaf.hidden.shapes().values() {
+            let mut hours = Hours::default();
+            days.iter().for_each(|(day, seen)| hours.insert_day_if(*day, seen.hours));
+            alone.extend(hours.only());
+        }
+    }
+    let hits = alone.iter().filter(|hour| window.contains(**hour)).count();
+    wilson(hits, window.count())
+}
+
+/// Wilson's score interval of a share.
+fn wilson(hits: usize, of: usize) -> Estimate {
+    if of == 0 {
+        return Estimate { value: 1.0, low: 0.0, high: 1.0 };
+    }
+    let (n, z2) = (as_f64(of as u64), Z * Z);
+    let share = as_f64(hits as u64) / n;
+    let middle = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    Estimate { value: share, low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
+}
+
+/// Operations a day of what would be refused, as bursts that come by chance: each shape's hours
+/// are counted, and each brings what it brought on average.
+fn refusals<'a>(shapes: impl Iterator<Item = &'a Shape>, days: f64) -> Estimate {
+    let (mut count, mut variance) = (0.0, 0.0);
+    for shape in shapes {
+        let operations = as_f64(shape.leaf.operations());
+        // A hidden one is many: each comes for itself.
+        let bursts = match shape.is_hidden() {
+            true => shape.leaf.hidden.shapes().len(),
+            false => shape.leaf.hours.count(),
+        };
+        count += operations;
+        variance += operations * operations / as_f64(bursts.max(1) as u64);
+    }
+    // What never came may come three times as often as would be noticed.
+    let half = Z * f64::sqrt(variance);
+    let high = (count + half).max(3.0);
+    Estimate { value: count / days, low: (count - half).max(0.0) / days, high: high / days }
+}
+
+impl Statistics {
+    /// Whether enforcing would refuse at most one operation in `n`, by the upper end of the
+    /// estimate.
+    pub fn is_ready(&self, n: f64) -> bool {
+        self.refusals_a_day.high * n <= self.operations_a_day
+    }
+
+    /// The statistics in plain words, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let at_least = if self.at_least { "at least " } else { "" };
+        let mut lines = vec![format!(
+            "{at_least}{} {} on {} {} ({} {}); {} {}, and {} left to a person",
+            grouped(self.operations),
+            plural(usize::try_from(self.operations).unwrap_or(2), "operation"),
+            self.days,
+            plural(self.days, "day"),
+            self.hours,
+            plural(self.hours, "hour"),
+            self.shapes,
+            plural(self.shapes, "shape"),
+            self.left,
+        )];
+        lines.push(format!(
+            "new shapes: {:.1} a day lately, the last one {} before the last operation",
+            self.new_a_day,
+            span(self.since_new),
+        ));
+        lines.push(format!(
+            "the chance that the next hour brings a shape never seen: {} ({} to {})",
+            percent(self.chance.value),
+            percent(self.chance.low),
+            percent(self.chance.high),
+        ));
+        lines.push(format!(
+            "enforcing now would refuse about {} of {} operations a day ({} to {})",
+            rate(self.refusals_a_day.value),
+            rate(self.operations_a_day),
+            rate(self.refusals_a_day.low),
+            rate(self.refusals_a_day.high),
+        ));
+        lines
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} :{} {}", self.side, self.port, self.protocol)?;
+        if let Some(server) = self.server {
+            write!(f, " at {server}")?;
+        }
+        self.lines().iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// A count with commas.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 9.95 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
+}
+
+/// A number a day: whole where it is large. Rates are no more than the operations that a process
+/// can count.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn rate(value: f64) -> String {
+    if value > 0.0 && value < 9.95 { format!("{value:.1}") } else { grouped(value.round() as u64) }
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        s if s >= 48 * HOUR => format!("{} days", s / (24 * HOUR)),
+        s if s >= 2 * HOUR => format!("{} hours", s / HOUR),
+        s if s >= 120 => format!("{} minutes", s / 60),
+        s => format!("{s} seconds"),
+    }
+}
