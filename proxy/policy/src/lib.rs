@@ -2,6 +2,7 @@
 //!
 //! - [`op`]: operations, as sessions build them from parsed messages.
 //! - [`parse`]: policy files into [`TrafficPolicy`]; every error names file, line and column.
+//! - [`write`]: what was learned as a policy file.
 //! - [`Snapshot`]: compiled policies; [`decide`] has the words in which it answers.
 
 pub mod class;
@@ -27,6 +28,7 @@ pub mod shape;
 pub mod text;
 mod trie;
 mod words;
+pub mod write;
 
 pub use compile::{Defaults, Described, Snapshot};
 pub use date::{BadDate, Date};
