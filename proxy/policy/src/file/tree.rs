@@ -27,6 +27,23 @@ impl Tree {
         fields.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// The list in a field of a mapping; none where it holds something else. One that is absent
+    /// or empty becomes a list.
+    pub(crate) fn list_mut(&mut self, name: &str) -> Option<&mut Vec<Tree>> {
+        let Self::Map(fields) = self else { return None };
+        if !fields.iter().any(|(key, _)| key == name) {
+            fields.push((name.to_owned(), Self::Null));
+        }
+        let value = self.get_mut(name)?;
+        if *value == Self::Null {
+            *value = Self::List(Vec::new());
+        }
+        match value {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
     /// The same with the fields of every mapping sorted: their order says nothing.
     pub(crate) fn normal(self) -> Self {
         match self {
