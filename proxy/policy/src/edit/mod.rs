@@ -101,7 +101,7 @@ pub fn add(
     additions: &Learned,
     which: Option<&str>,
 ) -> Result<Edited, EditError> {
-    let policies = loads(file_name, text).map_err(EditError::File)?;
+    let mut policies = loads(file_name, text).map_err(EditError::File)?;
     let index = choose(file_name, &policies, which)?;
     place::check(&policies, index, &additions.rules)?;
     let mut edited = Edited {
@@ -111,17 +111,19 @@ pub fn add(
         governed: Vec::new(),
         left: Vec::new(),
     };
-    let policy = &policies[index];
+    let sides = [Side::Inbound, Side::Outbound];
+    // Rules that this adds are only for the peers that they were made for.
+    let old_rules = sides.map(|side| policies[index].rules(side).map(<[_]>::len));
     for rule in &additions.rules {
-        // Rules that this adds are only for the peers that they were made for.
-        let old_rules = policy.rules(rule.side).map_or(0, <[_]>::len);
-        step::add(file_name, index, rule, old_rules, &mut edited)?;
-    }
-    for side in [Side::Inbound, Side::Outbound] {
-        if policy.rules(side).is_none() && edited.added.iter().any(|added| added.side == side) {
-            edited.governed.push(side);
+        let old_rules = old_rules[rule.side as usize].unwrap_or(0);
+        if step::add(file_name, (index, &policies[index]), rule, old_rules, &mut edited)? {
+            policies = crate::parse(file_name, &edited.text)
+                .map_err(|errors| EditError::broken(file_name, &errors))?;
         }
     }
+    let absent = |side: &Side| old_rules[*side as usize].is_none();
+    let added = |side: &Side| edited.added.iter().any(|added| added.side == *side);
+    edited.governed = sides.into_iter().filter(|side| absent(side) && added(side)).collect();
     loads(file_name, &edited.text).map_err(|errors| EditError::broken(file_name, &errors))?;
     Ok(edited)
 }

@@ -11,20 +11,18 @@ use crate::model::{Rule, TrafficPolicy};
 use crate::write::rule as write;
 use crate::write::scalar::flow;
 
-/// Adds a rule, or its entries to a rule that is there, to the policy of that index.
+/// Adds a rule, or its entries to a rule that is there, to the policy of that index, which is
+/// what the text says of it. Answers whether the text has changed.
 pub(super) fn add(
     file_name: &str,
-    index: usize,
+    (index, policy): (usize, &TrafficPolicy),
     rule: &LearnedRule,
     old_rules: usize,
     edited: &mut Edited,
-) -> Result<(), EditError> {
-    let text = std::mem::take(&mut edited.text);
-    let policies = crate::parse(file_name, &text).map_err(EditError::File)?;
-    let (new, fitting) = missing(&policies[index], rule, old_rules, edited)?;
+) -> Result<bool, EditError> {
+    let (new, fitting) = missing(policy, rule, old_rules, edited)?;
     if new.entries.is_empty() && !(admits_connections(rule) && fitting.is_none()) {
-        edited.text = text;
-        return Ok(());
+        return Ok(false);
     }
     if fitting.is_none() && rule.peers.is_empty() {
         edited.left.push(LeftOut {
@@ -34,10 +32,11 @@ pub(super) fn add(
             entries: new.entries.iter().map(|entry| entry.op.clone()).collect(),
             why: "too many peers to tell: write a rule with the peers that may, and add again",
         });
-        edited.text = text;
-        return Ok(());
+        return Ok(false);
     }
-    let step = Step { file_name, text: &text, index, policy: &policies[index] };
+    let documents = yaml::documents(&file_name.into(), &edited.text)
+        .map_err(|error| EditError::File(Errors(vec![error])))?;
+    let step = Step { file_name, text: &edited.text, documents: &documents, index, policy };
     let (at, new_text) = match fitting {
         Some(at) => (at, step.to_rule(at, &new)?),
         None => step.new_rule(&new)?,
@@ -55,7 +54,7 @@ pub(super) fn add(
         edited.added.push(added(None));
     }
     edited.added.extend(new.entries.into_iter().map(|entry| added(Some(entry.op))));
-    Ok(())
+    Ok(true)
 }
 
 /// The rule with the entries only that the policy does not allow, and the place of the rule that
@@ -93,6 +92,7 @@ fn missing(
 struct Step<'a> {
     file_name: &'a str,
     text: &'a str,
+    documents: &'a [Node],
     index: usize,
     policy: &'a TrafficPolicy,
 }
@@ -111,8 +111,7 @@ impl Step<'_> {
             false => old.len(),
         };
         let items: Vec<_> = entries.iter().map(|entry| (place(entry), entry_item(entry))).collect();
-        let documents = self.documents(self.text)?;
-        let document = documents.get(self.index).ok_or_else(|| self.lost())?;
+        let document = self.documents.get(self.index).ok_or_else(|| self.lost())?;
         let mut path = vec![document];
         path.push(self.child(document, "spec")?);
         let direction = self.child(path[1], new.side.as_str())?;
@@ -128,8 +127,7 @@ impl Step<'_> {
     /// Adds the rule at the end of its direction. Answers its index too.
     fn new_rule(&self, new: &LearnedRule) -> Result<(usize, String), EditError> {
         let at = self.policy.rules(new.side).map_or(0, <[_]>::len);
-        let documents = self.documents(self.text)?;
-        let document = documents.get(self.index).ok_or_else(|| self.lost())?;
+        let document = self.documents.get(self.index).ok_or_else(|| self.lost())?;
         let path = vec![document, self.child(document, "spec")?];
         let indent = Source::new(self.text).list_indent(document).unwrap_or(0);
         let items = [(at, rule_item(new, indent))];
@@ -191,7 +189,7 @@ impl Step<'_> {
         items: &[(usize, Item)],
         (side, rule): (&str, Option<usize>),
     ) -> Result<(), EditError> {
-        let mut expected: Vec<Tree> = self.documents(self.text)?.iter().map(Tree::from).collect();
+        let mut expected: Vec<Tree> = self.documents.iter().map(Tree::from).collect();
         let spec = expected.get_mut(self.index).and_then(|document| document.get_mut("spec"));
         let rules = spec.and_then(|spec| spec.list_mut(side));
         let list = match rule {
@@ -210,11 +208,6 @@ impl Step<'_> {
             return Err(EditError::broken(self.file_name, &"the file would say something else"));
         }
         Ok(())
-    }
-
-    fn documents(&self, text: &str) -> Result<Vec<Node>, EditError> {
-        yaml::documents(&self.file_name.into(), text)
-            .map_err(|error| EditError::File(Errors(vec![error])))
     }
 
     fn child<'n>(&self, map: &'n Node, name: &str) -> Result<&'n Node, EditError> {
@@ -271,7 +264,7 @@ fn rule_item(rule: &LearnedRule, indent: usize) -> Item {
         steps.chain(note).collect::<Vec<_>>()
     });
     Item {
-        lines: write::lines(rule, indent),
+        lines: write::lines(rule, indent, None),
         before: notes.chain(entries).collect(),
         note: None,
         tree: write::rule_tree(rule),

@@ -201,7 +201,7 @@ fn added(name: &str, text: &str, additions: &Learned) -> Edited {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn only_adds_and_all_of_it(

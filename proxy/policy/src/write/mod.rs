@@ -41,38 +41,38 @@ pub fn policy(learned: &Learned, metadata: &Metadata) -> String {
         "spec:".into(),
     ];
     let mut spec: Vec<String> = metadata.mode.iter().map(|mode| format!("mode: {mode}")).collect();
-    let directions = [Side::Inbound, Side::Outbound].map(|side| (side, rules(learned, side)));
-    if spec.is_empty() && directions.iter().all(|(_, rules)| !governs(rules)) {
+    let governed =
+        |side| learned.rules.iter().any(|rule| rule.side == side && stands(rule, learned));
+    let sides = [Side::Inbound, Side::Outbound];
+    if spec.is_empty() && !sides.into_iter().any(governed) {
         spec.push("refusal: close  # the default: a spec must hold something".into());
     }
-    for (side, rules) in directions {
-        direction(side, &rules, &mut spec);
+    for side in sides {
+        direction(side, learned, governed(side), &mut spec);
     }
     lines.extend(spec.iter().map(|line| format!("  {line}")));
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn rules(learned: &Learned, side: Side) -> Vec<&LearnedRule> {
-    learned.rules.iter().filter(|rule| rule.side == side).collect()
-}
-
-fn governs(rules: &[&LearnedRule]) -> bool {
-    rules.iter().any(|rule| rule::is_complete(rule))
+/// Whether the rule is in force as it is written.
+fn stands(rule: &LearnedRule, learned: &Learned) -> bool {
+    rule::undecided(rule, &learned.rules).is_none()
 }
 
 /// One direction. Rules that are comments do not make it governed: it would refuse all.
-fn direction(side: Side, rules: &[&LearnedRule], out: &mut Vec<String>) {
-    let lines = rules.iter().flat_map(|rule| rule::lines(rule, 0));
-    if governs(rules) {
+fn direction(side: Side, learned: &Learned, governed: bool, out: &mut Vec<String>) {
+    let rules = learned.rules.iter().filter(|rule| rule.side == side);
+    let lines = rules.flat_map(|rule| rule::lines(rule, 0, rule::undecided(rule, &learned.rules)));
+    let lines: Vec<String> = lines.collect();
+    if governed {
         out.push(format!("{side}:"));
-        out.extend(lines);
-        return;
+    } else {
+        out.push(format!("# {side} is absent: it is not governed, and all of it passes."));
+        if !lines.is_empty() {
+            out.push(format!("# It is governed once a rule is taken, and {side}: above it:"));
+            out.push(commented(&format!("{side}:")));
+        }
     }
-    out.push(format!("# {side} is absent: it is not governed, and all of it passes."));
-    if !rules.is_empty() {
-        out.push(format!("# It is governed from the first rule on that is taken, under {side}:"));
-        out.push(commented(&format!("{side}:")));
-        out.extend(lines);
-    }
+    out.extend(lines);
 }

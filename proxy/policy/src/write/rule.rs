@@ -11,25 +11,50 @@ const NO_PEERS: &str = "Left to a person: too many peers to tell. Say which in t
 const NO_ENTRIES: &str = "Left to a person: without an entry the rule admits the connection and \
     refuses every\noperation on it. To take it, remove the \"# \" before each line:";
 
+const OTHER_PROTOCOL: &str = "Left to a person: on a port all rules have one protocol, and another \
+    one was seen more\noften on this port. To take this one, remove the \"# \" before each line and \
+    take the other out:";
+
 /// The annotations of a list stand below each other, but not farther to the right than this.
 const NOTES_AT: usize = 48;
 
-/// Whether the rule can stand as it is: it has peers, and something that it allows.
-pub(crate) fn is_complete(rule: &LearnedRule) -> bool {
-    !rule.peers.is_empty() && (rule.protocol == Protocol::Opaque || !rule.entries.is_empty())
+/// Why the rule cannot stand as it is, for those whose place is in `rules`: it has no peers, or
+/// nothing that it allows, or another protocol than more was seen of on its port.
+pub(crate) fn undecided(rule: &LearnedRule, rules: &[LearnedRule]) -> Option<&'static str> {
+    let incomplete = |rule: &LearnedRule| {
+        if rule.peers.is_empty() {
+            return Some(NO_PEERS);
+        }
+        (rule.protocol != Protocol::Opaque && rule.entries.is_empty()).then_some(NO_ENTRIES)
+    };
+    let mut seen: Vec<(Protocol, u64)> = Vec::new();
+    let on_port = rules.iter().filter(|other| other.side == rule.side && other.port == rule.port);
+    for other in on_port.filter(|other| incomplete(other).is_none()) {
+        let operations = other.entries.iter().map(|entry| entry.evidence.operations);
+        let operations = operations.fold(0, u64::saturating_add);
+        match seen.iter_mut().find(|(protocol, _)| *protocol == other.protocol) {
+            Some((_, sum)) => *sum = sum.saturating_add(operations),
+            None => seen.push((other.protocol, operations)),
+        }
+    }
+    // Of equals the first.
+    let most = seen.iter().rev().max_by_key(|(_, operations)| *operations);
+    let other = most.is_some_and(|(protocol, _)| *protocol != rule.protocol);
+    incomplete(rule).or(other.then_some(OTHER_PROTOCOL))
 }
 
-/// The rule as an item of a list of lines, all of it a comment where it is not complete. The
-/// dashes of its own list stand `indent` to the right of `allow`.
-pub(crate) fn lines(rule: &LearnedRule, indent: usize) -> Vec<String> {
+/// The rule as an item of a list of lines, all of it a comment where it is left to a person, and
+/// why. The dashes of its own list stand `indent` to the right of `allow`.
+pub(crate) fn lines(rule: &LearnedRule, indent: usize, undecided: Option<&str>) -> Vec<String> {
     let mut out: Vec<String> = rule.notes.iter().flat_map(|note| comment(note)).collect();
     let body = body(rule, indent);
-    if is_complete(rule) {
-        out.extend(body);
-        return out;
+    match undecided {
+        None => out.extend(body),
+        Some(why) => {
+            out.extend(comment(why));
+            out.extend(body.iter().map(|line| commented(line)));
+        }
     }
-    out.extend(comment(if rule.peers.is_empty() { NO_PEERS } else { NO_ENTRIES }));
-    out.extend(body.iter().map(|line| commented(line)));
     out
 }
 

@@ -62,7 +62,7 @@ proptest! {
         prop_assert!(policy.warnings.is_empty(), "{:?}", policy.warnings);
         for side in [Side::Inbound, Side::Outbound] {
             let given: Vec<_> = learned.rules.iter().filter(|r| r.side == side).collect();
-            let given: Vec<_> = given.into_iter().filter(|r| rule::is_complete(r)).collect();
+            let given: Vec<_> = given.into_iter().filter(|r| rule::undecided(r, &learned.rules).is_none()).collect();
             prop_assert_eq!(policy.rules(side).is_some(), !given.is_empty(), "{}", text);
             let read = policy.rules(side).unwrap_or_default();
             prop_assert_eq!(read.len(), given.len(), "{}", text);
@@ -81,7 +81,8 @@ proptest! {
             let all = rule.entries.iter_mut().chain(rule.left.iter_mut().map(|(entry, _)| entry));
             all.for_each(|entry| entry.evidence.steps.clear());
         }
-        learned.rules.retain(rule::is_complete);
+        let all = learned.rules.clone();
+        learned.rules.retain(|rule| rule::undecided(rule, &all).is_none());
         let text = policy(&learned, &metadata());
         let text = text.replace("# - ", "- ");
         let policies = crate::parse("p.yaml", &text);
@@ -164,6 +165,21 @@ fn a_policy_as_a_person_sees_it() {
     crate::parse("p.yaml", EMPTY).unwrap();
 }
 
+#[test]
+fn one_protocol_on_a_port() {
+    let mut http = learned_rule(Side::Inbound, &["10.0.0.0/16"], 8080, Protocol::Http);
+    http.entries = vec![entry("GET /x", 3, &[])];
+    let mut redis = learned_rule(Side::Inbound, &["10.1.0.0/16"], 8080, Protocol::Redis);
+    redis.entries = vec![entry("PING", 4, &[])];
+    let opaque = learned_rule(Side::Inbound, &["10.2.0.0/16"], 8080, Protocol::Opaque);
+    let text = policy(&Learned { rules: vec![http, redis, opaque] }, &metadata());
+    let policies = crate::parse("p.yaml", &text).unwrap();
+    let rules = policies[0].inbound.as_ref().unwrap();
+    assert_eq!(rules.len(), 1, "{text}");
+    assert_eq!(rules[0].protocol, Some(Protocol::Redis), "{text}");
+    assert!(text.contains("  # - from: [{cidr: 10.0.0.0/16}]\n  #   ports: [8080]\n"), "{text}");
+}
+
 const EMPTY: &str = "\
 # What was seen, as a policy. The comment behind an entry says what it rests on.
 apiVersion: weir.dev/v1alpha1
@@ -200,7 +216,7 @@ spec:
   #   allow:
   #   - GET /metrics  # at least 9,000 operations, 3 peers, 2026-11-01 to 2026-11-10
   # outbound is absent: it is not governed, and all of it passes.
-  # It is governed from the first rule on that is taken, under outbound:
+  # It is governed once a rule is taken, and outbound: above it:
   # outbound:
   # Left to a person: without an entry the rule admits the connection and refuses every
   # operation on it. To take it, remove the "# " before each line:
