@@ -297,3 +297,40 @@ fn what_is_shared_is_not_edited() {
         refused(&null, &http(&["GET /b"])).contains("p.yaml:9:12: allow: found a way of writing")
     );
 }
+
+/// Ways of writing that are rare: each is added to, or refused with words.
+#[test]
+fn rare_ways_of_writing() {
+    let new = http(&["GET /b", "PUT /y"]);
+    let rule = "from: [{any: true}]\n    ports: [8080]\n    protocol: http\n    ";
+    for (works, text) in [
+        (true, format!("  inbound:\n  -\n    {rule}allow:\n    -\n      GET /a\n    -   PUT /z\n")),
+        (true, format!("  inbound:\n  - !!map\n    {rule}allow: !!seq [ !!str GET /a, &x PUT /z ]\n")),
+        (true, format!("  inbound:\n  - {rule}\"allow\" :\n    - |-\n      GET /a\n    - >-\n       PUT\n       /z\n")),
+        (true, format!("  inbound:\n  - {rule}allow:\n    - &x GET /a\n    - \"PUT\n\n       /z\"\n").replace("\n\n  ", "\n  ")),
+        (true, format!("  inbound:\n  - allow:\n    - GET /a\n    {rule}\n")),
+        (true, format!("  inbound:\n  - allow:\n    {rule}\n")),
+        (true, format!("  inbound:\n  - {rule}allow: [GET /a\n      , PUT /z]\n")),
+        (true, format!("  inbound:\n  - {rule}allow:\n      [\n      GET /a\n      , # c\n      PUT /z\n      ,]\n")),
+        (true, "  inbound: [{\n      from: [{any: true}], ports: [8080],\n      protocol: http,\n      allow: [GET /a\n],\n  }]\n".into()),
+        (true, "  inbound: [{from: [{any: true}], ports: [8080], protocol: http, allow: }]\n".into()),
+        (true, "  inbound: [{from: [{any: true}], ports: [8080], protocol: http, allow}]\n".into()),
+        (true, format!("  inbound:\n  - {rule}? allow\n    :\n    - GET /a\n")),
+        (true, "  {}\n".into()),
+        (true, "  inbound:\n  outbound:\n".into()),
+        (true, "  inbound: &in\n  mode: learn\n".into()),
+        (false, "  inbound: ~\n".into()),
+        (false, "  inbound: null # all is refused\n".into()),
+        (false, format!("  inbound: &all\n  - {rule}\n  outbound: []\n").replace("outbound: []", "unread: {}\n  selector: {matchLabels: *all}")),
+    ] {
+        let text = format!("{HEAD}{text}");
+        match add("p.yaml", &text, &new, None) {
+            Ok(edited) => {
+                assert!(works, "{text}");
+                assert_eq!(edited.added.len(), 2, "{}", edited.text);
+            }
+            Err(EditError::Unedited(errors)) => assert!(!works, "{errors}\n{text}"),
+            Err(error) => panic!("{error}\n{text}"),
+        }
+    }
+}

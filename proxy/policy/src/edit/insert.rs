@@ -69,7 +69,10 @@ pub(super) fn insert(
             Value::List(old) if is_flow(value) => writer.flow_list(column(key), value, old),
             Value::List(old) => writer.block_list(old),
             Value::Null if length(value) == 0 && brackets.is_some() => {
-                writer.inline(source.nothing(value)?, " [", "]")
+                let at = source.nothing(value)?;
+                // In brackets a field may be without its colon.
+                let colon = source.text.get(..at)?.ends_with(':');
+                writer.inline(at, if colon { " [" } else { ": [" }, "]")
             }
             Value::Null if length(value) == 0 => {
                 let at = source.after(source.nothing(value)?, usize::MAX)?;

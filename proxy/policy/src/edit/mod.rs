@@ -153,7 +153,7 @@ fn choose(
     })
 }
 
-/// What a rule adds: entries, or the admission of connections.
+/// Whether the rule is for connections as such, and has no entries.
 fn admits_connections(rule: &LearnedRule) -> bool {
     rule.protocol == Protocol::Opaque
 }

@@ -243,4 +243,28 @@ proptest! {
         prop_assert_eq!(&again.text, new);
         prop_assert!(again.added.is_empty());
     }
+
+    /// Whatever else a file may look like: it is added to, or an error says why not.
+    #[test]
+    fn odd_files_are_edited_or_left_alone(
+        base in strategies::learned(),
+        additions in strategies::learned(),
+        seed in any::<u64>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3u8, "[-:#,{}&*!?|>'\" \n\t~a]{0,3}"), 1..2),
+    ) {
+        let mut base = base;
+        base.rules.retain(|rule| !rule.peers.is_empty());
+        let mut chars: Vec<char> = file(&base, seed).0.chars().collect();
+        for (at, gone, new) in edits {
+            let at = at.index(chars.len());
+            let end = (at + usize::from(gone)).min(chars.len());
+            chars.splice(at..end, new.chars());
+        }
+        let old: String = chars.into_iter().collect();
+        if let Ok(edited) = add("p.yaml", &old, &additions, None) {
+            prop_assert!(is_subsequence(edited.text.bytes(), old.bytes()), "{old}");
+            let again = add("p.yaml", &edited.text, &additions, None).unwrap();
+            prop_assert_eq!(again.text, edited.text);
+        }
+    }
 }
