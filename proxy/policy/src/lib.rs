@@ -2,7 +2,7 @@
 //!
 //! - [`op`]: operations, as sessions build them from parsed messages.
 //! - [`parse`]: policy files into [`TrafficPolicy`]; every error names file, line and column.
-//! - [`write`]: what was learned as a policy file; [`edit`] adds it to one that is there.
+//! - [`mod@write`]: what was learned as a policy file; [`edit`] adds it to one that is there.
 //! - [`Snapshot`]: compiled policies; [`decide`] has the words in which it answers.
 
 pub mod class;

@@ -20,45 +20,44 @@ pub(super) fn check(
     for (i, new) in additions.iter().enumerate().filter(|(_, new)| adds(new)) {
         let rules = policies.iter().flat_map(|policy| policy.rules(new.side).unwrap_or_default());
         let on_port = rules.filter(|rule| rule.ports.iter().any(|range| range.contains(&new.port)));
-        errors.extend(on_port.filter(|rule| rule.protocol != Some(new.protocol)).map(|rule| {
-            let expected = match rule.protocol {
-                Some(_) => {
-                    "all rules on a port have one protocol: change the rule's ports or \
-                    protocol, or leave these additions out"
-                }
-                None => {
-                    "it admits whatever is spoken there: give it the protocol, or leave \
-                    these additions out"
-                }
-            };
-            Error {
-                at: rule.at.clone(),
-                field: rule.field.clone(),
-                found: format!("{} on port {}", protocol(rule.protocol), new.port),
-                expected: format!(
-                    "protocol {}, of which are the additions; {expected}",
-                    new.protocol
-                ),
-            }
-        }));
+        let others = on_port.filter(|rule| rule.protocol != Some(new.protocol));
+        errors.extend(others.map(|rule| with_rule(rule, new)));
         let rest = additions.iter().skip(i + 1).filter(|other| adds(other));
-        errors.extend(
-            rest.filter(|other| other.side == new.side && other.port == new.port)
-                .filter(|other| other.protocol != new.protocol)
-                .map(|other| Error {
-                    at: policies[index].at.clone(),
-                    field: format!("spec.{}", new.side),
-                    found: format!(
-                        "additions of protocol {} and of protocol {} on port {}",
-                        new.protocol, other.protocol, new.port
-                    ),
-                    expected: "one protocol on a port: leave one of them out".to_owned(),
-                }),
-        );
+        let on_port = rest.filter(|other| other.side == new.side && other.port == new.port);
+        let others = on_port.filter(|other| other.protocol != new.protocol);
+        errors.extend(others.map(|other| with_each_other(&policies[index], new, other)));
     }
     errors.sort();
     errors.dedup();
     if errors.is_empty() { Ok(()) } else { Err(EditError::Conflict(Errors(errors))) }
+}
+
+fn with_rule(rule: &Rule, new: &LearnedRule) -> Error {
+    let advice = match rule.protocol {
+        Some(_) => {
+            "all rules on a port have one protocol: change the rule's ports or protocol, or leave \
+             these additions out"
+        }
+        None => {
+            "it admits whatever is spoken there: give it the protocol, or leave these additions out"
+        }
+    };
+    Error {
+        at: rule.at.clone(),
+        field: rule.field.clone(),
+        found: format!("{} on port {}", protocol(rule.protocol), new.port),
+        expected: format!("protocol {}, of which are the additions; {advice}", new.protocol),
+    }
+}
+
+fn with_each_other(policy: &TrafficPolicy, new: &LearnedRule, other: &LearnedRule) -> Error {
+    let (a, b) = (new.protocol, other.protocol);
+    Error {
+        at: policy.at.clone(),
+        field: format!("spec.{}", new.side),
+        found: format!("additions of protocol {a} and of protocol {b} on port {}", new.port),
+        expected: "one protocol on a port: leave one of them out".to_owned(),
+    }
 }
 
 fn adds(rule: &LearnedRule) -> bool {
