@@ -199,16 +199,4 @@ impl Hidden {
     pub(super) fn distinct_of(of_day: &BTreeMap<u64, Seen>) -> u64 {
         distinct(of_day.len(), HIDDEN, of_day.last_key_value().map(|(largest, _)| *largest))
     }
-
-    /// Each hash that is still hidden, with its days.
-    pub(super) fn shapes(&self) -> BTreeMap<u64, Vec<(u32, &Seen)>> {
-        let mut all: BTreeMap<u64, Vec<(u32, &Seen)>> = BTreeMap::new();
-        for (day, of_day) in &self.0 {
-            for (hash, seen) in of_day {
-                all.entry(*hash).or_default().push((*day, seen));
-            }
-        }
-        all.retain(|_, days| !days.iter().any(|(_, seen)| seen.moved));
-        all
-    }
 }
