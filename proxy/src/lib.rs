@@ -9,6 +9,7 @@ mod conn;
 mod control;
 pub mod defaults;
 pub mod demo;
+pub mod files;
 mod dial;
 mod doors;
 mod drain;
