@@ -8,6 +8,7 @@ use shop::{
     DAY, Event, HOUR, Random, START, allows, compile, day, key_of, learner, observe, observe_as,
 };
 use weir_policy::profile::{Counts, Criteria, Estimate, Learner, Profile, Statistics};
+use weir_policy::write::{Metadata, policy};
 
 /// Operations a day of the whole shop: a million in ten days.
 const A_DAY: u64 = 100_000;
@@ -45,6 +46,7 @@ fn new_hours(learner: &Learner, seen: &mut HashSet<String>, events: &[Event]) ->
 /// Learns day after day, and notes before each day what was told of it.
 fn run(days: u64) -> (Learner, Vec<Told>) {
     let (mut random, mut learner) = (Random(1), learner(1));
+    let mut example = None;
     let mut seen = HashSet::new();
     let mut told = Vec::new();
     for d in 0..days {
@@ -61,8 +63,26 @@ fn run(days: u64) -> (Learner, Vec<Told>) {
             });
         }
         events.iter().for_each(|event| observe(&mut learner, event));
+        if d == 9 {
+            example = Some(policy(&learner.profile().learned(&Criteria::default()), &metadata()));
+        }
     }
+    is_the_example(&example.expect("ten days"));
     (learner, told)
+}
+
+fn metadata() -> Metadata {
+    Metadata { name: "shop".to_owned(), namespace: Some("shop".to_owned()), mode: None }
+}
+
+/// The policy that ten days make is checked in, for people to read.
+fn is_the_example(policy: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/shop.yaml");
+    if std::env::var_os("WEIR_UPDATE_EXAMPLE").is_some() {
+        std::fs::write(path, policy).unwrap();
+    }
+    let example = std::fs::read_to_string(path).unwrap();
+    assert_eq!(policy, example, "with WEIR_UPDATE_EXAMPLE=1 this test writes it anew");
 }
 
 /// The numbers: what the statistics said before each day is held against that day.
@@ -104,6 +124,7 @@ fn the_statistics_hold_and_enforcing_after_them_refuses_next_to_nothing() {
     assert!(ready_since < 9, "ready before the tenth day");
     assert!(!told[0].statistics.iter().all(|statistics| statistics.is_ready(10_000.0)));
     let yaml = learner.profile().to_yaml();
+    std::fs::write("/tmp/learned.yaml", &yaml).unwrap();
     println!("the profile has {} bytes", yaml.len());
     assert!(yaml.len() < 1 << 20, "{} bytes", yaml.len());
     assert_eq!(Profile::from_yaml("profile", &yaml).unwrap(), *learner.profile());

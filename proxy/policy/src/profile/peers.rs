@@ -112,21 +112,30 @@ impl Peers {
     /// may come as well, since workloads move: they are joined, and so are several of these in a
     /// /16 (/48). None where that makes more than `most` prefixes.
     pub(super) fn prefixes(&self, most: usize) -> Option<Vec<IpNet>> {
-        let mut nets: Vec<IpNet> = self.nets.iter().copied().collect();
-        for width in [Width::Narrow, Width::Wide] {
-            let mut members: BTreeMap<IpNet, usize> = BTreeMap::new();
-            for net in nets.iter().filter_map(|net| width.around(*net)) {
-                *members.entry(net).or_default() += 1;
-            }
-            let join = |net: IpNet| match width.around(net) {
-                Some(wider) if members[&wider] >= SEVERAL => wider,
-                _ => net,
-            };
-            nets = IpNet::aggregate(&nets.iter().map(|net| join(*net)).collect::<Vec<_>>());
+        let addresses: Vec<IpNet> = self.nets.iter().copied().collect();
+        let narrow = joined(&addresses, Width::Narrow, |_| true);
+        let is_joined = |net: &IpNet| net.prefix_len() < net.max_prefix_len();
+        let mut nets = joined(&narrow, Width::Wide, is_joined);
+        if nets.len() > most {
+            nets = joined(&narrow, Width::Wide, |_| true);
         }
         let fits = self.width != Width::Any && (1..=most).contains(&nets.len());
         fits.then_some(nets)
     }
+}
+
+/// Joins to this width where several of those that count are within one prefix of it.
+fn joined(nets: &[IpNet], width: Width, counts: impl Fn(&IpNet) -> bool) -> Vec<IpNet> {
+    let mut members: BTreeMap<IpNet, usize> = BTreeMap::new();
+    for net in nets.iter().filter(|net| counts(net)).filter_map(|net| width.around(*net)) {
+        *members.entry(net).or_default() += 1;
+    }
+    let join = |net: &IpNet| {
+        let wider =
+            width.around(*net).filter(|net| members.get(net).is_some_and(|n| *n >= SEVERAL));
+        wider.unwrap_or(*net)
+    };
+    IpNet::aggregate(&nets.iter().map(join).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -147,9 +156,12 @@ mod tests {
         assert_eq!(said(&["10.0.0.1", "10.0.0.9"]), "10.0.0.1/32 10.0.0.9/32");
         assert_eq!(said(&["10.0.0.1", "10.0.0.9", "10.0.0.77"]), "10.0.0.0/24");
         assert_eq!(
-            said(&["10.0.1.1", "10.0.2.1", "10.0.3.1", "10.9.0.1"]),
-            "10.0.0.0/16 10.9.0.1/32"
+            said(&["10.0.1.1", "10.0.2.1", "10.0.4.1"]),
+            "10.0.1.1/32 10.0.2.1/32 10.0.4.1/32"
         );
+        let pods = [1, 3, 5].map(|n| [1, 2, 3].map(|m| format!("10.0.{n}.{m}"))).concat();
+        let pods: Vec<&str> = pods.iter().map(String::as_str).chain(["10.9.0.1"]).collect();
+        assert_eq!(said(&pods), "10.0.0.0/16 10.9.0.1/32");
         assert_eq!(said(&["fd00::1", "fd00::2", "fd00::3"]), "fd00::/64");
         assert_eq!(said(&["::ffff:10.0.0.1"]), "10.0.0.1/32");
     }

@@ -54,8 +54,8 @@ pub struct Statistics {
     pub shapes: usize,
     /// How many it would leave to a person.
     pub left: usize,
-    /// How many of the operations those had.
-    pub left_operations: u64,
+    /// How many operations had a word that came too seldom to be named, and belong to neither.
+    pub hidden_operations: u64,
     /// New shapes a day, over the last days.
     pub new_a_day: f64,
     /// Seconds from the last new shape to the last operation.
@@ -101,7 +101,8 @@ pub(super) fn of_rule(
     let days = age(first, last);
     let operations = counts.iter().map(|(shape, _)| shape.leaf.operations()).sum();
     let refused = counts.iter().filter(|(_, why)| why.is_some()).map(|(shape, _)| shape);
-    let left_operations = refused.clone().map(|shape| shape.leaf.operations()).sum();
+    let hidden = refused.clone().filter(|shape| shape.is_hidden());
+    let hidden_operations = hidden.map(|shape| shape.leaf.operations()).sum();
     let hours = hours_of_shapes(counts.iter().map(|(shape, _)| shape));
     let arrivals = hours.iter().filter_map(|sighted| sighted.hours.iter().next());
     let arrivals: Vec<u64> = arrivals.map(|hour| u64::from(hour) * HOUR).collect();
@@ -117,8 +118,8 @@ pub(super) fn of_rule(
         days: rule.hours.days(),
         hours: rule.hours.count(),
         shapes: counts.iter().filter(|(_, why)| why.is_none()).count(),
-        left: refused.clone().count(),
-        left_operations,
+        left: refused.clone().filter(|shape| !shape.is_hidden()).count(),
+        hidden_operations,
         new_a_day: as_f64(recent as u64) / days.min(as_f64(RECENT)),
         since_new: last.saturating_sub(newest),
         chance: chance(&rule.hours, &hours),
@@ -250,9 +251,8 @@ impl Statistics {
     pub fn lines(&self) -> Vec<String> {
         let at_least = if self.at_least { "at least " } else { "" };
         let mut lines = vec![format!(
-            "{at_least}{} {} on {} {} ({} {}); {} {}, and {} left to a person",
-            grouped(self.operations),
-            plural(usize::try_from(self.operations).unwrap_or(2), "operation"),
+            "{at_least}{} on {} {} ({} {}); {} {}, and {} left to a person",
+            operations(self.operations),
             self.days,
             plural(self.days, "day"),
             self.hours,
@@ -261,6 +261,12 @@ impl Statistics {
             plural(self.shapes, "shape"),
             self.left,
         )];
+        if self.hidden_operations > 0 {
+            lines.push(format!(
+                "{} had a word that came too seldom to be named",
+                operations(self.hidden_operations)
+            ));
+        }
         lines.push(format!(
             "new shapes: {:.1} a day lately, the last one {} before the last operation",
             self.new_a_day,
@@ -291,6 +297,11 @@ impl fmt::Display for Statistics {
         }
         self.lines().iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
+}
+
+/// `1,204 operations`.
+pub(super) fn operations(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "operation" } else { "operations" })
 }
 
 /// A count with commas.

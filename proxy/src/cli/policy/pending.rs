@@ -95,7 +95,8 @@ pub(super) fn place(rule: &LearnedRule) -> String {
 
 fn section(rule: &LearnedRule, pending: &[&(LearnedEntry, String)], text: &mut String) {
     let _ = writeln!(text, "{}", place(rule));
-    let width = pending.iter().map(|(entry, _)| entry.op.chars().count()).max().unwrap_or(0).min(60);
+    let width =
+        pending.iter().map(|(entry, _)| entry.op.chars().count()).max().unwrap_or(0).min(60);
     for (entry, why) in pending {
         let _ = writeln!(text, "  {:width$}  {}; {why}", entry.op, entry.evidence);
     }
