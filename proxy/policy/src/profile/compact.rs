@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hours::Hours;
+use super::hours::{Hours, LAST_DAY};
 use super::sketch::{Arrival, Hidden, PeerSet, Seen, Values, insert_peer};
 
 /// What is written and read as one text.
@@ -125,8 +125,7 @@ impl FromStr for Text<Hours> {
             let mut fields = item.split(':');
             let day: u32 = number(fields.next(), EXPECTED)?;
             let bits: u32 = hex(fields.next(), EXPECTED)?;
-            // An hour counted from 1970 must have room in 32 bits.
-            if bits == 0 || bits > 0xff_ffff || day > u32::MAX / 24 - 1 {
+            if bits == 0 || bits > 0xff_ffff || day > LAST_DAY {
                 return Err(EXPECTED);
             }
             end(fields, EXPECTED)?;
@@ -244,7 +243,7 @@ fn read_hidden(item: &str) -> Result<(u32, u64, Seen), Expected> {
         Some(_) => return Err(EXPECTED),
     };
     end(fields, EXPECTED)?;
-    if seen.hours > 0xff_ffff || day > u32::MAX / 24 - 1 {
+    if seen.hours > 0xff_ffff || day > LAST_DAY {
         return Err(EXPECTED);
     }
     Ok((day, hash, seen))

@@ -384,7 +384,7 @@ fn read_leaf(text: &ShapeText, writers: &Writers) -> Result<Leaf, String> {
         outside: writers.read(&text.outside)?,
         moved: writers.read(&text.moved)?,
         first: text.first,
-        last: text.last,
+        last: text.last.max(text.first),
         hours: text.hours.0.clone(),
         peers: text.peers.0.clone(),
         tried: text.tried.0.clone(),

@@ -8,14 +8,18 @@ pub(super) const DAYS: usize = 31;
 /// Seconds in an hour.
 pub(super) const HOUR: u64 = 3600;
 
+/// The last day all of whose hours have a number; later times are taken for its last hour.
+pub(super) const LAST_DAY: u32 = u32::MAX / 24 - 1;
+
 /// The day of a time in seconds since 1970.
 pub(super) fn day(seconds: u64) -> u32 {
-    u32::try_from(seconds / (24 * HOUR)).unwrap_or(u32::MAX)
+    hour(seconds) / 24
 }
 
 /// The hour of a time in seconds since 1970, counted from 1970.
 pub(super) fn hour(seconds: u64) -> u32 {
-    u32::try_from(seconds / HOUR).unwrap_or(u32::MAX)
+    const LAST: u32 = LAST_DAY * 24 + 23;
+    u32::try_from(seconds / HOUR).unwrap_or(LAST).min(LAST)
 }
 
 /// A set of hours, by days (UTC). Days before the latest [`DAYS`] are forgotten.

@@ -65,11 +65,15 @@ fn write_http(http: &HttpOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
     name(http.method, out)?;
     if let Some(token) = http.upgrade {
         out.extend_from_slice(b",upgrade=");
-        name(token, out)?;
+        name(&token.to_ascii_lowercase(), out)?;
+    }
+    if let Some(field) = http.override_header {
+        out.extend_from_slice(b",override=");
+        name(&field.to_ascii_lowercase(), out)?;
     }
     if http.method == b"CONNECT" && http.path.is_empty() {
         out.extend_from_slice(b",authority ");
-        return name(http.authority.ok_or(Unlearnable)?, out);
+        return name(&http.authority.ok_or(Unlearnable)?.to_ascii_lowercase(), out);
     }
     if http.path == b"*" {
         out.extend_from_slice(b",asterisk");
@@ -79,11 +83,10 @@ fn write_http(http: &HttpOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
         return Err(Unlearnable);
     }
     let path = if http.path.is_empty() { b"/" } else { http.path };
-    permits(scan(path).ambiguities, out);
-    if let Some(field) = http.override_header {
-        out.extend_from_slice(b",override=");
-        name(&field.to_ascii_lowercase(), out)?;
+    if path[0] != b'/' {
+        return Err(Unlearnable);
     }
+    permits(scan(path).ambiguities, out);
     out.push(b' ');
     shape::http_path(path, out);
     Ok(())
@@ -157,7 +160,8 @@ fn pattern(key: &[u8], root: usize, out: &mut Vec<u8>) -> bool {
     out.push(b' ');
     shape::redis_key(key, Separators::default(), out);
     let (before, new) = out[root..].split_at(word - root);
-    if before.split(|byte| *byte == b' ').any(|known| known == &new[1..]) && word > root {
+    // What stands before the first space is no key: an empty key is another one.
+    if before.split(|byte| *byte == b' ').skip(1).any(|known| known == &new[1..]) {
         out.truncate(word);
     }
     out.len() - root <= KEY_BYTES
@@ -169,7 +173,12 @@ fn write_sni(name: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Unlearnable> 
         out.extend_from_slice(b"none");
         return Ok(());
     };
-    self::name(host, out)
+    // The name `none` would be taken for no name, and what has a colon is an address to entries.
+    let host = host.to_ascii_lowercase();
+    if host == b"none" || host.contains(&b':') {
+        return Err(Unlearnable);
+    }
+    self::name(&host, out)
 }
 
 /// A key's text, cut into its root and the parts of each path.
@@ -270,6 +279,68 @@ mod tests {
             http("- POST /x override=X-HTTP-Method-Override"),
             "POST,override=x-http-method-override /x"
         );
+        assert_eq!(http("- OPTIONS * override=X-O"), "OPTIONS,override=x-o,asterisk");
+        assert_eq!(http("DB.shop:443 CONNECT"), "CONNECT,authority db.shop:443");
+        assert_eq!(http("- GET /live upgrade=WebSocket"), "GET,upgrade=websocket /live");
+    }
+
+    #[test]
+    fn what_no_entry_could_tell_apart_has_none() {
+        let none = |operation: &Operation<'_>| {
+            let mut out = b"before".to_vec();
+            write(operation, &mut out) == Err(Unlearnable) && out == b"before"
+        };
+        let http = HttpOp {
+            method: b"GET",
+            authority: None,
+            path: b"/",
+            upgrade: None,
+            override_header: None,
+        };
+        assert!(!none(&Operation::Http(http.clone())));
+        let long = [b'/'; KEY_BYTES + 1];
+        for path in [&b"x"[..], &long] {
+            assert!(none(&Operation::Http(HttpOp { path, ..http.clone() })));
+        }
+        for method in [&b""[..], b"GE,T", b"{new}", &[b'X'; 65]] {
+            assert!(none(&Operation::Http(HttpOp { method, ..http.clone() })));
+        }
+        for sni in [&b"none"[..], b"NONE", b"::1", b"", b"*.shop"] {
+            assert!(none(&Operation::Tls(crate::op::TlsOp { sni: Some(sni) })));
+        }
+    }
+
+    #[test]
+    fn an_empty_key_is_a_key() {
+        let of = |keys: &[&[u8]]| {
+            let mut out = Vec::new();
+            let none: [&[u8]; 0] = [];
+            let keys = Listed(keys);
+            let redis = RedisOp {
+                databases: &[0],
+                command: b"MGET",
+                subcommand: None,
+                keys: Keys::Known(&keys),
+                channels: Keys::Known(&none),
+                script: Script::None,
+            };
+            write(&Operation::Redis(redis), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(of(&[b""]), "MGET ");
+        assert_eq!(of(&[b"", b""]), "MGET ");
+        assert_eq!(of(&[b"a", b""]), "MGET,together a ");
+        assert_eq!(of(&[b"", b"a", b"a"]), "MGET,together  a");
+        let parts = Parts::of(Protocol::Redis, "MGET,together  a");
+        assert_eq!(parts.paths, ["", "a"]);
+    }
+
+    struct Listed<'a>(&'a [&'a [u8]]);
+
+    impl crate::op::KeySource for Listed<'_> {
+        fn all(&self, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            self.0.iter().all(|key| visit(key))
+        }
     }
 
     #[test]
@@ -281,6 +352,7 @@ mod tests {
         assert_eq!(redis("db0 PING"), "PING");
         assert_eq!(redis("db0 CONFIG|get"), "CONFIG|GET");
         assert_eq!(redis("db0 SUBSCRIBE &news:7"), "SUBSCRIBE,channel news:{int}");
+        assert_eq!(redis("db0 SUBSCRIBE &a &b"), "SUBSCRIBE,channel,together a b");
         assert_eq!(redis("db0 SORT cart:7 ?"), "SORT,unknown");
         assert_eq!(redis("db0 FCALL f k"), "FCALL,function:f k");
     }

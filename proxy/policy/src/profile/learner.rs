@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::Profile;
-use super::counter::WriterId;
+use super::counter::{WRITERS, WriterId};
 use super::hours::{day, hour};
-use super::key::{Parts, class, is_common, is_probe};
-use super::rule::{PortKey, Rule};
-use super::sketch::{Arrival, Key, Seen, insert_peer};
-use super::tree::{DEPTH, Leaf, Node, Position, WORDS};
+use super::insertion::{Insertion, Room};
+use super::key::{Parts, is_probe};
+use super::rule::{Port, PortKey, Rule};
+use super::sketch::Key;
+use super::{PORTS, Profile};
 use crate::op::{Protocol, Side};
+
+/// What came on a few days only, and not in this many last days, is forgotten first.
+const DAYS_KEPT: u32 = 4;
 
 /// The bounds of learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// How many hashes of words and shapes all rules have together at the most.
+    fn hashes(self) -> usize {
+        self.nodes.saturating_mul(2)
+    }
+}
+
 /// How operations ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -39,6 +49,12 @@ pub struct Counts {
     /// They were outside the policy, in monitor or enforce: candidates, whatever the server
     /// said.
     pub outside: u64,
+}
+
+impl Counts {
+    fn all(self) -> u64 {
+        self.accepted.saturating_add(self.rejected).saturating_add(self.outside)
+    }
 }
 
 /// Operations of one key and peer, over a short time.
@@ -71,64 +87,34 @@ pub struct Learner {
     key: Key,
     writer: WriterId,
     settings: Settings,
+    /// What the profile has of them, so that its trees need not be counted again.
     nodes: usize,
+    hashes: usize,
     bounded: u64,
+    /// The day on which it last made room.
+    tidied: Option<u32>,
     /// Words that are named somewhere in the profile already, and so may be anywhere.
     known: HashSet<Box<str>>,
-}
-
-/// Where an operation belongs, and what is known of it besides.
-struct Insertion<'a> {
-    key: Key,
-    writer: WriterId,
-    settings: Settings,
-    observation: &'a Observation<'a>,
-    seen: Seen,
-    arrival: Arrival,
-    /// How many nodes there is room for.
-    room: usize,
-    /// Name every word, whether or not it came often enough by itself.
-    reveal: bool,
-    known: &'a HashSet<Box<str>>,
-    named: Vec<Box<str>>,
-}
-
-/// A leaf was reached by known words alone, or not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Known,
-    Hidden,
 }
 
 impl Learner {
     /// Goes on from a profile, as a new writer. Its hashes must be of `key`: those of another
     /// are forgotten.
     pub fn new(profile: Profile, key: Key, writer: WriterId, settings: Settings) -> Self {
-        let mut own = Profile { key_id: key.id(), ..Profile::default() };
-        let mut profile = profile;
-        if profile.key_id != own.key_id {
-            profile.forget_hashes();
-            profile.key_id = 0;
-        }
-        own.join(&profile);
+        let own = Profile { key_id: key.id(), ..Profile::default() };
         let mut learner = Self {
             profile: own,
             key,
             writer,
             settings,
             nodes: 0,
+            hashes: 0,
             bounded: 0,
             known: HashSet::new(),
+            tidied: None,
         };
-        learner.look_again();
+        learner.join(&profile);
         learner
-    }
-
-    /// Finds out again what follows from the profile.
-    fn look_again(&mut self) {
-        self.nodes = self.profile.nodes();
-        let known = &mut self.known;
-        self.profile.words(&mut |word| _ = known.insert(word.into()));
     }
 
     /// What was learned so far.
@@ -136,9 +122,16 @@ impl Learner {
         &self.profile
     }
 
-    /// Takes over what another profile with this key has.
+    /// Takes over what another profile has; hashes of another key are left out.
     pub fn join(&mut self, other: &Profile) {
-        self.profile.join(other);
+        if other.key_id == self.key.id() {
+            self.profile.join(other);
+        } else {
+            let mut other = other.clone();
+            other.forget_hashes();
+            other.key_id = self.key.id();
+            self.profile.join(&other);
+        }
         self.look_again();
     }
 
@@ -150,272 +143,129 @@ impl Learner {
     /// Counts operations whose shape cannot be told (see [`super::key::Unlearnable`]).
     pub fn unlearnable(&mut self, side: Side, peer: IpAddr, port: u16, protocol: Protocol, n: u64) {
         let writer = self.count_as_writer();
-        self.rule(side, peer, port, protocol).cut.add(writer, n);
+        match self.rule(PortKey { side, port, protocol }, peer) {
+            Some(rule) => rule.cut.add(writer, n),
+            None => self.bounded = self.bounded.saturating_add(n),
+        }
+    }
+
+    /// Finds out again what follows from the profile.
+    fn look_again(&mut self) {
+        self.nodes = self.profile.nodes();
+        self.hashes = self.profile.hashes();
+        self.known.clear();
+        let known = &mut self.known;
+        self.profile.words(&mut |word| _ = known.insert(word.into()));
+    }
+
+    /// What it knows of its profile: nodes, hashes and words.
+    #[cfg(test)]
+    pub(super) fn account(&self) -> (usize, usize, &HashSet<Box<str>>) {
+        (self.nodes, self.hashes, &self.known)
     }
 
     fn count_as_writer(&mut self) -> WriterId {
-        if !self.profile.writers.contains(&self.writer) {
+        let writers = &self.profile.writers;
+        if !writers.contains(&self.writer) {
+            // One that is older than all that are kept would be forgotten, with what it counts.
+            if writers.len() >= WRITERS
+                && writers.first() > Some(&self.writer)
+                && let Some(latest) = writers.last()
+            {
+                self.writer.started = latest.started.saturating_add(1);
+            }
             self.profile.writers.insert(self.writer);
             self.profile.fit();
         }
         self.writer
     }
 
-    fn rule(&mut self, side: Side, peer: IpAddr, port: u16, protocol: Protocol) -> &mut Rule {
-        let key = PortKey { side, port, protocol };
-        self.profile.ports.entry(key).or_default().rule_mut(side, peer)
+    /// The rule of a port and peer, made where it is not there. None where there are too many
+    /// ports.
+    fn rule(&mut self, key: PortKey, peer: IpAddr) -> Option<&mut Rule> {
+        let ports = &mut self.profile.ports;
+        let is_full = ports.len() >= PORTS && !ports.contains_key(&key);
+        if is_full && ports.last_key_value().is_some_and(|(last, _)| *last < key) {
+            self.profile.dropped_ports = true;
+            return None;
+        }
+        let port = ports.entry(key).or_default();
+        let was_saturated = port.saturated;
+        port.rule_mut(key.side, peer);
+        if is_full || port.saturated != was_saturated {
+            self.profile.fit_ports();
+            self.look_again();
+        }
+        self.profile.ports.get_mut(&key).map(|port| port.rule_mut(key.side, peer))
     }
 
     /// Takes in operations.
     pub fn observe(&mut self, observation: &Observation<'_>) {
         let o = observation;
+        let n = o.counts.all();
+        if n == 0 {
+            return;
+        }
         let writer = self.count_as_writer();
-        let known = std::mem::take(&mut self.known);
-        let mut insertion = Insertion::new(self.key, writer, self.settings, &known, o);
-        let room = self.settings.nodes.saturating_sub(self.nodes);
-        let rule_nodes = self.settings.rule_nodes;
-        let rule = self.rule(o.side, o.peer, o.port, o.protocol);
+        let key = PortKey { side: o.side, port: o.port, protocol: o.protocol };
+        if self.rule(key, o.peer).is_none() {
+            self.bounded = self.bounded.saturating_add(n);
+            return;
+        }
+        let room = Room {
+            nodes: self.settings.nodes.saturating_sub(self.nodes),
+            hashes: self.settings.hashes().saturating_sub(self.hashes),
+            is_short: false,
+        };
+        let paths = paths(&Parts::of(o.protocol, o.key));
+        let Some(port) = self.profile.ports.get_mut(&key) else { return };
+        let rule = port.rule_mut(o.side, o.peer);
         if let Some(database) = o.database {
             rule.databases.insert(database);
         }
         if o.counts.accepted > 0 && !is_probe(o.protocol, o.key) {
             rule.hours.insert(hour(o.last));
         }
-        insertion.room = room.min(rule_nodes.saturating_sub(rule.nodes));
-        let parts = Parts::of(o.protocol, o.key);
-        let before = insertion.room;
-        let mut all = true;
-        for path in paths(&parts) {
-            all &= insertion.path(rule, &path);
-        }
-        let added = before - insertion.room;
-        rule.nodes += added;
+        let mut insertion = Insertion::new(self.key, writer, self.settings, &self.known, o);
+        let (left, fits) = insertion.insert(rule, room, &paths);
         let named = insertion.named;
-        if !all {
-            let n = o.counts.accepted + o.counts.rejected + o.counts.outside;
+        if !fits {
             rule.cut.add(writer, n);
-            self.bounded += n;
         }
-        self.known = known;
         self.known.extend(named);
-        self.nodes += added;
-        self.profile.fit_ports();
+        self.nodes += room.nodes - left.nodes;
+        // Hashes of days long past may have made room.
+        self.hashes = (self.hashes + room.hashes).saturating_sub(left.hashes);
+        if !fits {
+            self.bounded = self.bounded.saturating_add(n);
+        }
+        if left.is_short {
+            self.tidy(day(o.last));
+        }
+    }
+
+    /// Once a day, where there is no room: forgets what came on a few days only and not lately.
+    /// Merging with a profile that has it brings it back.
+    fn tidy(&mut self, today: u32) {
+        if self.tidied.replace(today) == Some(today) {
+            return;
+        }
+        let before = today.saturating_sub(DAYS_KEPT);
+        for rule in self.profile.ports.values_mut().flat_map(Port::rules_mut) {
+            rule.roots.forget_seldom(before);
+            rule.nodes = rule.roots.count();
+        }
+        self.look_again();
     }
 }
 
 /// The parts of each path, the root first.
-fn paths<'a>(parts: &'a Parts<'a>) -> impl Iterator<Item = Vec<&'a str>> {
-    let alone = parts.paths.is_empty().then(|| vec![parts.root]);
-    let paths = parts
-        .paths
-        .iter()
-        .map(|path| std::iter::once(parts.root).chain(path.split(parts.separator)).collect());
-    alone.into_iter().chain(paths)
-}
-
-impl<'a> Insertion<'a> {
-    fn new(
-        key: Key,
-        writer: WriterId,
-        settings: Settings,
-        known: &'a HashSet<Box<str>>,
-        o: &'a Observation<'a>,
-    ) -> Self {
-        let peer = key.peer(o.peer);
-        let mut seen = Seen {
-            accepted: o.counts.accepted,
-            rejected: o.counts.rejected.saturating_add(o.counts.outside),
-            outside: o.counts.outside,
-            hours: 0,
-            ..Seen::default()
-        };
-        if o.counts.accepted > 0 {
-            seen.hours = 1 << (hour(o.last) % 24);
-            insert_peer(&mut seen.peers, peer);
-        }
-        let arrival = Arrival { hour: hour(o.first), peer };
-        Self {
-            key,
-            writer,
-            settings,
-            observation: o,
-            seen,
-            arrival,
-            room: 0,
-            reveal: false,
-            known,
-            named: Vec::new(),
-        }
+fn paths<'a>(parts: &Parts<'a>) -> Vec<Vec<&'a str>> {
+    if parts.paths.is_empty() {
+        return vec![vec![parts.root]];
     }
-
-    /// Takes one path in. Answers whether there was room for it.
-    fn path(&mut self, rule: &mut Rule, parts: &[&str]) -> bool {
-        if parts.len() > DEPTH {
-            return false;
-        }
-        self.reveal = false;
-        let Some((way, leaf)) = self.descend(&mut rule.roots, parts) else { return false };
-        let is_new = leaf.operations() == 0;
-        self.count(leaf, None);
-        let hash = self.shape(parts);
-        if way == Way::Known {
-            if self.seen.accepted > 0 {
-                rule.peers.insert(self.observation.peer);
-            }
-            if is_new {
-                self.move_notes(rule, parts, hash);
-            }
-            return true;
-        }
-        leaf.hidden.insert(day(self.observation.last), hash, &self.seen);
-        if leaf.hidden.operations(hash) >= self.settings.word_operations {
-            // Seen often enough: every word of it is named, and it gets a leaf of its own.
-            self.reveal = true;
-            let known = matches!(self.descend(&mut rule.roots, parts), Some((Way::Known, _)));
-            self.reveal = false;
-            if known {
-                self.move_notes(rule, parts, hash);
-            }
-        }
-        true
-    }
-
-    /// Counts at a shape's own leaf what was noted of it while words of it were hidden.
-    fn move_notes(&mut self, rule: &mut Rule, parts: &[&str], hash: u64) {
-        let mut all = Vec::new();
-        while let Some(leaf) = hidden_leaf(&mut rule.roots, parts, hash) {
-            let mut moved = 0;
-            for (day, of_day) in &mut leaf.hidden.0 {
-                if let Some(seen) = of_day.get_mut(&hash) {
-                    seen.moved = true;
-                    moved += seen.operations();
-                    all.push((*day, seen.clone()));
-                }
-            }
-            leaf.moved.add(self.writer, moved);
-        }
-        if let Some((Way::Known, own)) = self.descend(&mut rule.roots, parts) {
-            for (day, seen) in &all {
-                self.count(own, Some((*day, seen)));
-            }
-        }
-    }
-
-    fn shape(&self, parts: &[&str]) -> u64 {
-        self.key.hash(parts.join("\0").as_bytes())
-    }
-
-    /// Goes to the leaf, making what is not there. None where there is no room.
-    fn descend<'t>(
-        &mut self,
-        position: &'t mut Position,
-        parts: &[&str],
-    ) -> Option<(Way, &'t mut Leaf)> {
-        let mut way = Way::Known;
-        let mut position = position;
-        let mut node = None;
-        for (i, part) in parts.iter().enumerate() {
-            let next: &'t mut Node = match class(part).filter(|_| i > 0) {
-                Some(class) => {
-                    self.take_room(position.classes.contains_key(&class))?;
-                    position.classes.entry(class).or_default()
-                }
-                None if self.is_known(position, part, i == 0) => {
-                    self.take_room(position.words.contains_key(*part))?;
-                    position.words.entry((*part).into()).or_default()
-                }
-                None => {
-                    way = Way::Hidden;
-                    self.take_room(position.other.is_some())?;
-                    position.other.get_or_insert_default()
-                }
-            };
-            if i + 1 == parts.len() {
-                node = Some(next);
-                break;
-            }
-            position = &mut next.next;
-        }
-        let first = self.observation.first;
-        let new = || Leaf { first, last: first, ..Leaf::default() };
-        node.map(|node| (way, node.leaf.get_or_insert_with(new)))
-    }
-
-    fn take_room(&mut self, is_there: bool) -> Option<()> {
-        if !is_there {
-            self.room = self.room.checked_sub(1)?;
-        }
-        Some(())
-    }
-
-    /// Whether the word is known at this position, or gets known with this operation. A new
-    /// one is noted.
-    fn is_known(&mut self, position: &mut Position, part: &str, root: bool) -> bool {
-        if position.words.contains_key(part) {
-            return true;
-        }
-        let hash = self.key.hash(part.as_bytes());
-        position.values.insert(hash, self.arrival);
-        // One more would make them all one: that is for merging to do, not for one operation.
-        if position.saturated || position.words.len() >= WORDS {
-            return false;
-        }
-        if is_common(root, part) || self.known.contains(part) {
-            return true;
-        }
-        if self.reveal {
-            self.named.push(part.into());
-            return true;
-        }
-        let word = Seen { accepted: self.seen.operations(), ..Seen::default() };
-        if position.hidden.operations(hash) + word.accepted >= self.settings.word_operations {
-            self.named.push(part.into());
-            return true;
-        }
-        position.hidden.insert(day(self.observation.last), hash, &word);
-        false
-    }
-
-    /// Counts this operation at a leaf, or what was seen of it before.
-    fn count(&self, leaf: &mut Leaf, before: Option<(u32, &Seen)>) {
-        let o = self.observation;
-        let (day, seen) = before.unwrap_or((day(o.last), &self.seen));
-        leaf.accepted.add(self.writer, seen.accepted);
-        leaf.rejected.add(self.writer, seen.rejected);
-        leaf.outside.add(self.writer, seen.outside);
-        leaf.last = leaf.last.max(o.last);
-        leaf.first = leaf.first.min(o.first).min(if before.is_some() {
-            u64::from(day) * 86_400 + u64::from(seen.hours.trailing_zeros().min(23)) * 3600
-        } else {
-            o.first
-        });
-        leaf.hours.insert_day_if(day, seen.hours);
-        seen.peers.iter().for_each(|peer| insert_peer(&mut leaf.peers, *peer));
-        if seen.accepted == 0 {
-            insert_peer(&mut leaf.tried, self.arrival.peer);
-        }
-    }
-}
-
-/// A leaf of hidden words that has noted this shape, which was not moved yet.
-fn hidden_leaf<'t>(position: &'t mut Position, parts: &[&str], shape: u64) -> Option<&'t mut Leaf> {
-    let (part, rest) = parts.split_first()?;
-    // The way of then: what is a word by now was none when the shape was noted.
-    let nodes = [
-        class(part).and_then(|class| position.classes.get_mut(&class)),
-        position.words.get_mut(*part),
-        position.other.as_deref_mut(),
-    ];
-    for node in nodes.into_iter().flatten() {
-        if rest.is_empty() {
-            if let Some(leaf) = &mut node.leaf
-                && leaf.hidden.of(shape).any(|(_, seen)| !seen.moved)
-            {
-                return Some(leaf);
-            }
-        } else if let Some(leaf) = hidden_leaf(&mut node.next, rest, shape) {
-            return Some(leaf);
-        }
-    }
-    None
+    let of = |path: &&'a str| {
+        std::iter::once(parts.root).chain(path.split(parts.separator)).collect::<Vec<_>>()
+    };
+    parts.paths.iter().map(of).collect()
 }

@@ -12,6 +12,7 @@ mod counter;
 mod file;
 mod general;
 mod hours;
+mod insertion;
 pub mod key;
 mod learner;
 mod peers;
@@ -130,7 +131,13 @@ impl Profile {
         }
     }
 
-    /// How many shapes, hidden words and positions it holds: what bounds its size.
+    /// How many hashes of words and shapes it holds.
+    fn hashes(&self) -> usize {
+        self.ports.values().flat_map(Port::rules).map(|(_, rule)| rule.roots.hashes()).sum()
+    }
+
+    /// How many words, classes and places for hidden words its trees have: with the hashes at
+    /// them, what bounds its size.
     pub fn nodes(&self) -> usize {
         self.ports.values().flat_map(Port::rules).map(|(_, rule)| rule.nodes).sum()
     }
@@ -141,5 +148,5 @@ impl Profile {
     }
 }
 
-//#[cfg(test)]
-//mod tests;
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,11 @@ impl Peers {
         }
     }
 
+    /// Whether there was none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.width == Width::Address && self.nets.is_empty()
+    }
+
     pub(super) fn width(&self) -> Width {
         self.width
     }

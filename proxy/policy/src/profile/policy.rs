@@ -9,15 +9,17 @@ use super::Profile;
 use super::general::{Shape, shapes};
 use super::key::separator;
 use super::rule::{Port, PortKey, Rule};
-use super::standing::{Criteria, judged};
+use super::standing::{Criteria, Judged, judged};
 use super::statistics::{of_rule, operations};
+use crate::entry::{List, Pattern};
 use crate::learned::{Evidence, Learned, LearnedEntry, LearnedRule};
 use crate::op::{Protocol, Side};
+use crate::pattern::Separators;
 
 /// As many prefixes as a rule names.
 const PREFIXES: usize = 16;
-/// As many shapes with words that are not named as a rule's notes show.
-const HIDDEN_SHOWN: usize = 5;
+/// As many shapes that cannot be entries as a rule's notes show.
+const LEFT_OUT_SHOWN: usize = 5;
 
 impl Profile {
     /// The policy that the profile would make, with the evidence for each entry, and what it
@@ -39,11 +41,11 @@ fn of_port(key: PortKey, port: &Port, at_least: bool, criteria: &Criteria) -> Ve
     for (server, rule) in port.rules() {
         let new = of_one(key, server, rule, at_least, criteria);
         let same = rules.iter_mut().find(|rule| {
-            let ops =
-                |rule: &LearnedRule| rule.entries.iter().map(|e| e.op.clone()).collect::<Vec<_>>();
+            let both = || rule.entries.iter().zip(&new.entries);
             server.is_some()
                 && !rule.peers.is_empty()
-                && ops(rule) == ops(&new)
+                && rule.entries.len() == new.entries.len()
+                && both().all(|(mine, its)| is_same(mine, its))
                 && rule.databases == new.databases
         });
         match same {
@@ -54,6 +56,14 @@ fn of_port(key: PortKey, port: &Port, at_least: bool, criteria: &Criteria) -> Ve
     rules
 }
 
+/// Whether two entries allow the same.
+fn is_same(one: &LearnedEntry, other: &LearnedEntry) -> bool {
+    one.op == other.op
+        && one.upgrade == other.upgrade
+        && one.permit == other.permit
+        && one.override_headers == other.override_headers
+}
+
 /// Another server that is asked the same.
 fn take_in(rule: &mut LearnedRule, other: LearnedRule) {
     rule.peers = IpNet::aggregate(&[rule.peers.as_slice(), &other.peers].concat());
@@ -61,7 +71,7 @@ fn take_in(rule: &mut LearnedRule, other: LearnedRule) {
         mine.evidence.join(&its.evidence);
     }
     for (entry, why) in other.left {
-        match rule.left.iter_mut().find(|(mine, _)| mine.op == entry.op) {
+        match rule.left.iter_mut().find(|(mine, _)| is_same(mine, &entry)) {
             Some((mine, _)) => mine.evidence.join(&entry.evidence),
             None => rule.left.push((entry, why)),
         }
@@ -86,20 +96,22 @@ fn of_one(
     at_least: bool,
     criteria: &Criteria,
 ) -> LearnedRule {
-    let judged = judged(shapes(rule, criteria), &rule.hours, criteria);
+    let judged = judged(key.protocol, shapes(rule, criteria), &rule.hours, criteria);
     let statistics = of_rule(rule, key.protocol, &judged);
     let mut notes: Vec<String> = Vec::new();
     if let Some(server) = server {
         notes.push(format!("{server}:"));
     }
     notes.extend(statistics.lines());
-    notes.extend(hidden_notes(key.protocol, &judged));
+    notes.extend(notes_of_left_out(key.protocol, &judged));
     let cut = rule.cut.total();
     if cut > 0 {
         notes.push(format!("{} had no shape that could be learned", operations(cut)));
     }
     let mut peers = rule.peers.prefixes(PREFIXES).unwrap_or_default();
-    if peers.is_empty() {
+    if peers.is_empty() && rule.peers.is_empty() {
+        notes.push("peers: nobody had an operation of a shape with a name accepted".to_owned());
+    } else if peers.is_empty() {
         notes.push("peers: too many to join them to prefixes of /16 (/48): choose them".to_owned());
     }
     if let (Protocol::Opaque, Some((_, Some(why)))) = (key.protocol, judged.first()) {
@@ -128,19 +140,22 @@ fn of_one(
     }
 }
 
-/// Shapes with a word that is not named cannot be entries: what a reader may know of them.
-fn hidden_notes(protocol: Protocol, judged: &[(Shape, Option<String>)]) -> Vec<String> {
-    let mut hidden: Vec<(u64, String)> = judged
+/// Shapes that cannot be entries: what a reader may know of them.
+fn notes_of_left_out(protocol: Protocol, judged: &[Judged]) -> Vec<String> {
+    let mut left_out: Vec<(u64, String, String)> = judged
         .iter()
-        .filter(|(shape, _)| shape.is_hidden() && shape.leaf.operations() > 0)
-        .map(|(shape, _)| (shape.leaf.operations(), entry_text(protocol, shape)))
+        .filter(|(shape, _)| shape.leaf.operations() > 0)
+        .filter_map(|(shape, _)| {
+            let why = no_entry(protocol, shape)?;
+            Some((shape.leaf.operations(), entry_text(protocol, shape), why))
+        })
         .collect();
-    hidden.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    let more = hidden.len().saturating_sub(HIDDEN_SHOWN);
-    let mut notes: Vec<String> = hidden
+    left_out.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.cmp(b)));
+    let more = left_out.len().saturating_sub(LEFT_OUT_SHOWN);
+    let mut notes: Vec<String> = left_out
         .into_iter()
-        .take(HIDDEN_SHOWN)
-        .map(|(n, text)| format!("left out: {text} ({}): words seen too seldom", operations(n)))
+        .take(LEFT_OUT_SHOWN)
+        .map(|(n, text, why)| format!("left out: {text} ({}): {why}", operations(n)))
         .collect();
     if more > 0 {
         notes.push(format!("left out: {more} more such shapes"));
@@ -148,18 +163,39 @@ fn hidden_notes(protocol: Protocol, judged: &[(Shape, Option<String>)]) -> Vec<S
     notes
 }
 
-type Judged = (LearnedEntry, Option<String>);
+/// Why no entry can say what the shape is, if none can.
+pub(super) fn no_entry(protocol: Protocol, shape: &Shape) -> Option<String> {
+    if shape.is_hidden() {
+        return Some("words seen too seldom".to_owned());
+    }
+    let mut upgrades = options(shape.root()).filter_map(|option| option.strip_prefix("upgrade="));
+    if let Some(token) = upgrades.find(|token| *token != "websocket") {
+        return Some(format!("no entry can permit an upgrade to {token}"));
+    }
+    let text = entry_text(protocol, shape);
+    let permit = entry(shape, String::new(), false).ambiguities();
+    let says = match Pattern::read(protocol, List::Allow, &text, permit, Separators::default()) {
+        // An empty key is none to an entry.
+        Ok(Pattern::Redis(pattern)) => {
+            let patterns = pattern.keys.len() + pattern.channels.len();
+            let is_unknown = options(shape.root()).any(|option| option == "unknown");
+            patterns == usize::from(shape.parts.len() > 1 || is_unknown)
+        }
+        Ok(_) => true,
+        Err(_) => protocol == Protocol::Opaque,
+    };
+    (!says).then(|| "no entry can say this".to_owned())
+}
 
-/// The entries of shapes, without those that have a hidden word.
-fn entries_of(
-    protocol: Protocol,
-    judged: &[(Shape, Option<String>)],
-    at_least: bool,
-) -> Vec<Judged> {
+/// An entry, and why it is left to a person if it is.
+type Proposed = (LearnedEntry, Option<String>);
+
+/// The entries of shapes, without those that no entry can say.
+fn entries_of(protocol: Protocol, judged: &[Judged], at_least: bool) -> Vec<Proposed> {
     let mut entries = Vec::new();
     // Commands whose keys come together need one entry with all their patterns.
-    let mut together: BTreeMap<(String, bool), Vec<&(Shape, Option<String>)>> = BTreeMap::new();
-    for both in judged.iter().filter(|(shape, _)| !shape.is_hidden()) {
+    let mut together: BTreeMap<(String, bool), Vec<&Judged>> = BTreeMap::new();
+    for both in judged.iter().filter(|(shape, _)| no_entry(protocol, shape).is_none()) {
         let (shape, why) = both;
         if options(shape.root()).any(|option| option == "together") {
             let key = (shape.root().to_owned(), why.is_none());
@@ -171,9 +207,9 @@ fn entries_of(
     }
     for shapes in together.into_values() {
         let Some((first, why)) = shapes.first() else { continue };
-        let patterns = shapes.iter().map(|(shape, _)| shape.path(":"));
+        let mark = if options(first.root()).any(|option| option == "channel") { "&" } else { "" };
         let mut text = command(first.root());
-        patterns.for_each(|pattern| text = format!("{text} {pattern}"));
+        shapes.iter().for_each(|(shape, _)| text = format!("{text} {mark}{}", shape.path(":")));
         let mut all = first.clone();
         shapes.iter().skip(1).for_each(|(shape, _)| {
             all.leaf.join(&shape.leaf);
@@ -198,7 +234,7 @@ fn entry(shape: &Shape, op: String, at_least: bool) -> LearnedEntry {
     let peers = if accepted > 0 { &leaf.peers } else { &leaf.tried };
     LearnedEntry {
         op,
-        upgrade: value("upgrade=").any(|token| token.eq_ignore_ascii_case("websocket")),
+        upgrade: value("upgrade=").any(|token| token == "websocket"),
         permit: kinds.map(crate::path::Ambiguity::as_str).collect(),
         override_headers: value("override=").map(str::to_owned).collect(),
         evidence: Evidence {
@@ -261,7 +297,7 @@ pub(super) fn key_text(protocol: Protocol, shape: &Shape) -> String {
 fn one_protocol_a_port(rules: &mut [LearnedRule]) {
     let weight = |rule: &LearnedRule| {
         let entries = rule.entries.iter().map(|entry| entry.evidence.operations);
-        (rule.entries.len(), entries.sum::<u64>())
+        (rule.entries.len(), entries.fold(0, u64::saturating_add))
     };
     let mut best: BTreeMap<(bool, u16), (Protocol, (usize, u64))> = BTreeMap::new();
     for rule in &*rules {

@@ -100,6 +100,11 @@ impl Values {
         }
     }
 
+    /// Whether adding this makes it larger.
+    pub(super) fn grows(&self, hash: u64) -> bool {
+        self.0.len() < VALUES && !self.0.contains_key(&hash)
+    }
+
     /// How many different values there were, about.
     pub(super) fn distinct(&self) -> u64 {
         distinct(self.0.len(), VALUES, self.0.last_key_value().map(|(largest, _)| *largest))
@@ -151,17 +156,33 @@ impl Seen {
 pub(super) struct Hidden(pub(super) BTreeMap<u32, BTreeMap<u64, Seen>>);
 
 impl Hidden {
-    /// Adds what was seen on a day; answers whether there is room for it among the smallest.
-    pub(super) fn insert(&mut self, day: u32, hash: u64, seen: &Seen) -> bool {
-        let of_day = self.0.entry(day).or_default();
-        let kept = of_day.entry(hash).or_default();
+    /// Adds what was seen on a day, if it is among the latest days and the smallest hashes.
+    pub(super) fn insert(&mut self, day: u32, hash: u64, seen: &Seen) {
+        let kept = self.0.entry(day).or_default().entry(hash).or_default();
         kept.accepted = kept.accepted.saturating_add(seen.accepted);
         kept.rejected = kept.rejected.saturating_add(seen.rejected);
         kept.outside = kept.outside.saturating_add(seen.outside);
         kept.hours |= seen.hours;
         seen.peers.iter().for_each(|peer| insert_peer(&mut kept.peers, *peer));
         self.fit();
-        self.0.get(&day).is_some_and(|of_day| of_day.contains_key(&hash))
+    }
+
+    /// How many hashes it has, over all days.
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether adding this makes it larger.
+    pub(super) fn grows(&self, day: u32, hash: u64) -> bool {
+        match self.0.get(&day) {
+            Some(of_day) => of_day.len() < HIDDEN && !of_day.contains_key(&hash),
+            None => self.0.len() < HIDDEN_DAYS,
+        }
+    }
+
+    /// Forgets the days before this one.
+    pub(super) fn forget_before(&mut self, day: u32) {
+        self.0 = self.0.split_off(&day);
     }
 
     fn fit(&mut self) {
@@ -192,7 +213,7 @@ impl Hidden {
 
     /// How many operations had this hash.
     pub(super) fn operations(&self, hash: u64) -> u64 {
-        self.of(hash).map(|(_, seen)| seen.operations()).sum()
+        self.of(hash).fold(0, |sum, (_, seen)| seen.operations().saturating_add(sum))
     }
 
     /// How many different shapes a day had, about.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::general::{Shape, first_hour};
 use super::hours::Hours;
+use super::policy::no_entry;
+use crate::op::Protocol;
 
 /// What a shape must have to be written into a policy.
 ///
@@ -42,12 +44,16 @@ impl Default for Criteria {
     }
 }
 
+/// A shape, and why it is not believed, if it is not.
+pub(super) type Judged = (Shape, Option<String>);
+
 /// The shapes of a rule, each with why it is not believed, if it is not.
 pub(super) fn judged(
+    protocol: Protocol,
     shapes: Vec<Shape>,
     active: &Hours,
     criteria: &Criteria,
-) -> Vec<(Shape, Option<String>)> {
+) -> Vec<Judged> {
     let mut together: BTreeMap<u32, usize> = BTreeMap::new();
     for shape in shapes.iter().filter(|shape| !shape.is_hidden()) {
         *together.entry(first_hour(&shape.leaf)).or_default() += 1;
@@ -55,7 +61,7 @@ pub(super) fn judged(
     let active = active.count();
     let judge = |shape: Shape| {
         let cohort = together.get(&first_hour(&shape.leaf)).copied().unwrap_or(0);
-        let why = why_not(&shape, active, cohort, criteria);
+        let why = no_entry(protocol, &shape).or_else(|| why_not(&shape, active, cohort, criteria));
         (shape, why)
     };
     shapes.into_iter().map(judge).collect()
@@ -97,18 +103,12 @@ fn why_not(shape: &Shape, active: usize, cohort: usize, criteria: &Criteria) -> 
 
 /// What no evidence decides.
 fn needs_a_person(shape: &Shape) -> Option<String> {
-    if shape.is_hidden() {
-        return Some("a word in it came in too few operations to be named".to_owned());
-    }
     let mut options = shape.root().split(',').skip(1);
     options.find_map(|option| match option.split_once('=') {
         Some(("permit", kind)) => Some(format!(
             "its path is ambiguous ({kind}): permit that only if the server reads it one way"
         )),
         Some(("override", field)) => Some(format!("{field} overrides what it is")),
-        Some(("upgrade", token)) if !token.eq_ignore_ascii_case("websocket") => {
-            Some(format!("no entry can permit an upgrade to {token}"))
-        }
         None if option == "unknown" => Some("its keys cannot all be known".to_owned()),
         _ => None,
     })

@@ -9,10 +9,10 @@ use super::Profile;
 use super::general::{Shape, shapes};
 use super::hours::{HOUR, Hours, day};
 use super::key::is_probe;
-use super::policy::key_text;
+use super::policy::{key_text, no_entry};
 use super::rule::Rule;
 use super::sketch::{HIDDEN_DAYS, Hidden};
-use super::standing::{Criteria, judged, plural};
+use super::standing::{Criteria, Judged, judged, plural};
 use crate::op::{Protocol, Side};
 
 /// The quantile of a 95 % interval.
@@ -29,6 +29,12 @@ pub struct Estimate {
     pub low: f64,
     /// The upper end.
     pub high: f64,
+}
+
+impl Estimate {
+    fn more(self, by: f64) -> Self {
+        Self { value: self.value + by, low: self.low + by, high: self.high + by }
+    }
 }
 
 /// What is known of one rule. Probes and scrapes are in none of it.
@@ -75,7 +81,7 @@ impl Profile {
         let mut all = Vec::new();
         for (key, port) in &self.ports {
             for (server, rule) in port.rules() {
-                let judged = judged(shapes(rule, criteria), &rule.hours, criteria);
+                let judged = judged(key.protocol, shapes(rule, criteria), &rule.hours, criteria);
                 let mut one = of_rule(rule, key.protocol, &judged);
                 (one.side, one.port, one.server) = (key.side, key.port, server);
                 one.at_least = self.forgotten;
@@ -87,27 +93,26 @@ impl Profile {
 }
 
 /// The statistics of a rule whose shapes are judged.
-pub(super) fn of_rule(
-    rule: &Rule,
-    protocol: Protocol,
-    judged: &[(Shape, Option<String>)],
-) -> Statistics {
-    let counts: Vec<&(Shape, Option<String>)> = judged
+pub(super) fn of_rule(rule: &Rule, protocol: Protocol, judged: &[Judged]) -> Statistics {
+    let counts: Vec<&Judged> = judged
         .iter()
         .filter(|(shape, _)| !is_probe(protocol, &key_text(protocol, shape)))
         .collect();
     let first = counts.iter().map(|(shape, _)| shape.leaf.first).min().unwrap_or(0);
     let last = counts.iter().map(|(shape, _)| shape.leaf.last).max().unwrap_or(0);
     let days = age(first, last);
-    let operations = counts.iter().map(|(shape, _)| shape.leaf.operations()).sum();
+    let sum = |sum: u64, shape: &Shape| sum.saturating_add(shape.leaf.operations());
+    let operations = counts.iter().map(|(shape, _)| shape).fold(0, sum);
     let refused = counts.iter().filter(|(_, why)| why.is_some()).map(|(shape, _)| shape);
     let hidden = refused.clone().filter(|shape| shape.is_hidden());
-    let hidden_operations = hidden.map(|shape| shape.leaf.operations()).sum();
+    let hidden_operations = hidden.fold(0, sum);
     let hours = hours_of_shapes(counts.iter().map(|(shape, _)| shape));
     let arrivals = hours.iter().filter_map(|sighted| sighted.hours.iter().next());
     let arrivals: Vec<u64> = arrivals.map(|hour| u64::from(hour) * HOUR).collect();
     let recent = arrivals.iter().filter(|at| **at + RECENT * 24 * HOUR > last).count();
     let newest = arrivals.iter().copied().max().unwrap_or(last);
+    // What had no shape is in no entry: enforcing may refuse all of it.
+    let cut_a_day = as_f64(rule.cut.total()) / days;
     Statistics {
         side: Side::Inbound,
         port: 0,
@@ -118,13 +123,13 @@ pub(super) fn of_rule(
         days: rule.hours.days(),
         hours: rule.hours.count(),
         shapes: counts.iter().filter(|(_, why)| why.is_none()).count(),
-        left: refused.clone().filter(|shape| !shape.is_hidden()).count(),
+        left: refused.clone().filter(|shape| no_entry(protocol, shape).is_none()).count(),
         hidden_operations,
         new_a_day: as_f64(recent as u64) / days.min(as_f64(RECENT)),
         since_new: last.saturating_sub(newest),
         chance: chance(&rule.hours, &hours),
-        refusals_a_day: refusals(refused, last, days),
-        operations_a_day: as_f64(operations) / days,
+        refusals_a_day: refusals(refused, last, days).more(cut_a_day),
+        operations_a_day: as_f64(operations) / days + cut_a_day,
     }
 }
 

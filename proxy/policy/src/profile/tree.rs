@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::counter::{Counter, WriterId};
-use super::hours::Hours;
-use super::sketch::{Hidden, PeerSet, Values, insert_peer};
+use super::hours::{Hours, day};
+use super::sketch::{HIDDEN_DAYS, Hidden, PeerSet, Values, insert_peer};
 use crate::class::Class;
 
 /// As many words of one position as are told apart. One more, and they are all one: the position
@@ -68,6 +68,21 @@ impl Node {
         }
         self.next.join(&other.next);
     }
+
+    /// Whether nothing was counted here nor behind it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaf.is_none() && self.next.children() == 0
+    }
+
+    /// Whether it is to be kept by [`Position::forget_seldom`].
+    fn outlasts(&mut self, before: u32) -> bool {
+        self.leaf.take_if(|leaf| day(leaf.last) < before && leaf.hours.days() < HIDDEN_DAYS);
+        if let Some(leaf) = &mut self.leaf {
+            leaf.hidden.forget_before(before);
+        }
+        self.next.forget_seldom(before);
+        !self.is_empty()
+    }
 }
 
 impl Position {
@@ -90,6 +105,32 @@ impl Position {
     /// The nodes that follow.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.words.values().chain(self.classes.values()).chain(self.other.as_deref())
+    }
+
+    /// How many nodes follow at once.
+    pub(super) fn children(&self) -> usize {
+        self.words.len() + self.classes.len() + usize::from(self.other.is_some())
+    }
+
+    /// How many hashes are kept from here on.
+    pub(super) fn hashes(&self) -> usize {
+        let of = |node: &Node| {
+            node.leaf.as_ref().map_or(0, |leaf| leaf.hidden.len()) + node.next.hashes()
+        };
+        self.values.0.len() + self.hidden.len() + self.nodes().map(of).sum::<usize>()
+    }
+
+    /// Forgets what came on a few days only and not since `before`, a day.
+    pub(super) fn forget_seldom(&mut self, before: u32) {
+        let had_words = !self.words.is_empty() || self.other.is_some();
+        self.words.retain(|_, node| node.outlasts(before));
+        self.classes.retain(|_, node| node.outlasts(before));
+        self.other.take_if(|node| !node.outlasts(before));
+        self.hidden.forget_before(before);
+        if had_words && self.words.is_empty() && self.other.is_none() {
+            self.values = Values::default();
+            self.saturated = false;
+        }
     }
 
     /// How many nodes there are from here on.
