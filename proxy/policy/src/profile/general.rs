@@ -143,6 +143,11 @@ fn variable(values: &Values, active: &Hours, criteria: &Criteria) -> Option<Stri
     ))
 }
 
+/// Whether the policy that a profile makes unasked has a variable part there.
+pub(super) fn is_variable(values: &Values, active: &Hours) -> bool {
+    variable(values, active, &Criteria::default()).is_some()
+}
+
 /// How the first arrivals of the sampled values fall on hours, days and peers.
 struct Shares {
     hours: usize,

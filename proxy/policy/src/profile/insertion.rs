@@ -15,8 +15,10 @@ use super::tree::{DEPTH, Leaf, Node, Position, WORDS};
 pub(super) struct Room {
     pub(super) nodes: usize,
     pub(super) hashes: usize,
-    /// There was too little, here or at one position.
+    /// There was too little.
     pub(super) is_short: bool,
+    /// A position has all the words that it may have.
+    pub(super) is_full: bool,
 }
 
 /// Where an operation belongs, and what is known of it besides.
@@ -72,7 +74,7 @@ impl<'a> Insertion<'a> {
             observation: o,
             seen,
             arrival,
-            room: Room { nodes: 0, hashes: 0, is_short: false },
+            room: Room { nodes: 0, hashes: 0, is_short: false, is_full: false },
             earlier: &[],
             reveal: false,
             known,
@@ -263,7 +265,7 @@ impl<'a> Insertion<'a> {
         self.sample(&mut position.values, hash);
         // One more would make them all one: that is for merging to do, not for one operation.
         if position.saturated || position.words.len() >= WORDS {
-            self.room.is_short = true;
+            self.room.is_full = true;
             return false;
         }
         if self.reveal || is_common(depth == 0, part) || self.known.contains(part) {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::counter::{WRITERS, WriterId};
+use super::general::is_variable;
 use super::hours::{day, hour};
 use super::insertion::{Insertion, Room};
 use super::key::{Parts, is_probe};
@@ -91,8 +92,8 @@ pub struct Learner {
     nodes: usize,
     hashes: usize,
     bounded: u64,
-    /// The day on which it last made room.
-    tidied: Option<u32>,
+    /// The day on which it last made room, and whether by forgetting of everything.
+    tidied: Option<(u32, bool)>,
     /// Words that are named somewhere in the profile already, and so may be anywhere.
     known: HashSet<Box<str>>,
 }
@@ -216,6 +217,7 @@ impl Learner {
             nodes: self.settings.nodes.saturating_sub(self.nodes),
             hashes: self.settings.hashes().saturating_sub(self.hashes),
             is_short: false,
+            is_full: false,
         };
         let paths = paths(&Parts::of(o.protocol, o.key));
         let Some(port) = self.profile.ports.get_mut(&key) else { return };
@@ -239,20 +241,28 @@ impl Learner {
         if !fits {
             self.bounded = self.bounded.saturating_add(n);
         }
-        if left.is_short {
-            self.tidy(day(o.last));
+        if left.is_short || left.is_full {
+            self.tidy(day(o.last), left.is_short);
         }
     }
 
-    /// Once a day, where there is no room: forgets what came on a few days only and not lately.
-    /// Merging with a profile that has it brings it back.
-    fn tidy(&mut self, today: u32) {
-        if self.tidied.replace(today) == Some(today) {
+    /// Once a day, where there is no room: forgets what came on a few days only and not lately,
+    /// of everything or only of positions that are full. Merging with a profile that has it
+    /// brings it back.
+    fn tidy(&mut self, today: u32, everything: bool) {
+        if self.tidied.is_some_and(|(day, all)| day == today && (all || !everything)) {
             return;
         }
+        self.tidied = Some((today, everything));
         let before = today.saturating_sub(DAYS_KEPT);
         for rule in self.profile.ports.values_mut().flat_map(Port::rules_mut) {
-            rule.roots.forget_seldom(before);
+            if everything {
+                rule.roots.forget_seldom(before);
+            } else {
+                // The words of a variable position are one already.
+                let is_variable = |values: &_| is_variable(values, &rule.hours);
+                rule.roots.forget_seldom_where_full(before, &is_variable);
+            }
             rule.nodes = rule.roots.count();
         }
         self.look_again();

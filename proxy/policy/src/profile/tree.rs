@@ -133,6 +133,25 @@ impl Position {
         }
     }
 
+    /// The same of the words of positions that have all they may have, and are not variable.
+    pub(super) fn forget_seldom_where_full(
+        &mut self,
+        before: u32,
+        is_variable: &dyn Fn(&Values) -> bool,
+    ) {
+        if self.words.len() >= WORDS && !is_variable(&self.values) {
+            self.words.retain(|_, node| node.outlasts(before));
+        }
+        for node in self.nodes_mut() {
+            node.next.forget_seldom_where_full(before, is_variable);
+        }
+    }
+
+    fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        let known = self.words.values_mut().chain(self.classes.values_mut());
+        known.chain(self.other.as_deref_mut())
+    }
+
     /// How many nodes there are from here on.
     pub(super) fn count(&self) -> usize {
         self.nodes().map(|node| 1 + node.next.count()).sum()
@@ -156,9 +175,7 @@ impl Position {
         leaf: &mut dyn FnMut(&mut Leaf),
     ) {
         position(self);
-        let known = self.words.values_mut().chain(self.classes.values_mut());
-        let nodes = known.chain(self.other.as_deref_mut());
-        for node in nodes {
+        for node in self.nodes_mut() {
             if let Some(here) = &mut node.leaf {
                 leaf(here);
             }
