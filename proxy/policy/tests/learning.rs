@@ -1,5 +1,7 @@
 //! Learning against a simulated shop: ten days, a million operations, an injected clock.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod shop;
 
 use std::collections::{BTreeSet, HashSet};

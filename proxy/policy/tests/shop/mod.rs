@@ -1,6 +1,8 @@
 //! A simulated shop: 40 endpoints and 30 Redis key families over simulated days, with
 //! operations that are rare, hourly, nightly or monthly. The clock is a number.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::net::IpAddr;
 
 use weir_policy::decide::Decision;

@@ -65,6 +65,30 @@ fn a_flood_of_words_is_bounded_and_the_application_is_learned_after_it() {
     assert!(ops.contains(&"GET /orders/summary/today"), "{ops:?}");
 }
 
+/// At the bound what grew from a profile need not absorb it: what came on a few days and not
+/// lately is gone, and comes back by merging.
+#[test]
+fn what_was_forgotten_comes_back_by_merging() {
+    let (mut learner, mut random) = (learner(1), Random(1));
+    get("/rare/report", "10.0.0.1", START).by(&mut learner);
+    get("/rare/report", "10.0.0.1", START + DAY).by(&mut learner);
+    get("/rare/report", "10.0.0.1", START + DAY).by(&mut learner);
+    flood(&mut learner, &mut random, 12_000, 1);
+    let before = learner.profile().clone();
+    flood(&mut learner, &mut random, 100, 9);
+    let after = learner.profile().clone();
+    is_bounded(&learner);
+    assert!(before.to_yaml().contains("/rare/report") && !after.to_yaml().contains("/rare/report"));
+    assert!(after.nodes() < before.nodes() / 4, "{} of {}", after.nodes(), before.nodes());
+    let mut both = before.clone();
+    both.join(&after);
+    let mut other = after.clone();
+    other.join(&before);
+    assert!(both == other && both.to_yaml().contains("/rare/report"));
+    other.join(&before);
+    assert!(both == other);
+}
+
 /// Every position has all its samples, on every day.
 #[test]
 fn hashes_are_bounded() {
