@@ -14,6 +14,7 @@ mod doors;
 mod drain;
 pub mod inspect;
 mod intercept;
+pub mod learn;
 pub mod limits;
 mod live;
 mod looping;

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::serve::{Answer, accept_until, answer};
-use super::{Control, ModeState, Override};
+use super::{Control, ModeState, Override, profile};
 use crate::config::values::Mode;
 use crate::report::metrics::{AdminRejection, mode_word};
 
@@ -141,9 +141,12 @@ async fn route(control: &dyn Control, request: Request<Incoming>) -> Answer {
             },
             Err((status, reason)) => error(status, &reason),
         },
+        ("/profile", &Method::GET) => profile::show(control.learning()).await,
+        ("/profile", &Method::POST) => profile::write(control.learning()).await,
+        ("/profile", _) => not_allowed("GET, POST"),
         ("/mode", _) => not_allowed("GET, PUT, DELETE"),
         ("/config" | "/policy", _) => not_allowed("GET"),
-        _ => error(StatusCode::NOT_FOUND, "there are /config, /mode and /policy"),
+        _ => error(StatusCode::NOT_FOUND, "there are /config, /mode, /policy and /profile"),
     }
 }
 
@@ -187,11 +190,11 @@ fn mode(state: &ModeState) -> Value {
     json!({ "mode": in_force, "configured": configured, "override": live })
 }
 
-fn ok(value: &Value) -> Answer {
+pub(super) fn ok(value: &Value) -> Answer {
     answer(StatusCode::OK, JSON, format!("{value}\n"))
 }
 
-fn error(status: StatusCode, reason: &str) -> Answer {
+pub(super) fn error(status: StatusCode, reason: &str) -> Answer {
     answer(status, JSON, format!("{}\n", json!({ "error": reason })))
 }
 

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_policy::decide::{Mode, Snapshot};
-use weir_policy::op::{Endpoint, Operation, Protocol, Side};
+use weir_policy::op::{Endpoint, Operation, Protocol};
 
 use super::id::ConnId;
 use super::local::{self, Local};
-use super::metrics::{Flow, side_word};
+use super::metrics::{Flow, LearnedResult, side_word};
 use super::record::{self, Phase};
 use super::reporter::{Fate, Reporter};
 use super::summary::{self, Sum};
 use super::text::Render;
-use super::{Detail, Outcome, Report, Text, Transaction, json};
+use super::{Detail, Outcome, Report, Text, Transaction, json, learned};
+use crate::learn::{Learned, Place};
 use crate::session::Leg;
 
 /// How often something long-lived has a record.
@@ -28,8 +29,7 @@ pub struct ConnReport {
     reporter: Arc<Reporter>,
     policy: Arc<Snapshot>,
     id: ConnId,
-    side: Side,
-    port: u16,
+    place: Place,
     mode: Mode,
     /// `conn` to `peer`, rendered once.
     members: Box<[u8]>,
@@ -49,6 +49,8 @@ struct Open {
     received: [u64; 2],
     due: Instant,
     logged: bool,
+    /// Whether it is still to be counted for the profile is here; `start` has nothing of it.
+    learned: Learned,
 }
 
 impl ConnReport {
@@ -80,8 +82,7 @@ impl ConnReport {
             reporter,
             policy,
             id,
-            side: endpoint.side,
-            port: endpoint.port,
+            place: Place { side: endpoint.side, peer: endpoint.peer, port: endpoint.port },
             mode,
             members: members.into_boxed_slice(),
             seq: 0,
@@ -89,6 +90,18 @@ impl ConnReport {
             open: Vec::new(),
             connection: None,
         }
+    }
+
+    pub(super) fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The connection's id.
@@ -105,6 +118,18 @@ impl ConnReport {
     pub fn received(&mut self, leg: Leg, bytes: u64) {
         self.received[leg as usize] += bytes;
         self.reporter.metrics().bytes(leg, Flow::Received, bytes);
+        if leg == Leg::Server && !self.open.is_empty() {
+            self.server_answers();
+        }
+    }
+
+    /// Of what is not read, the server accepts what it answers.
+    fn server_answers(&mut self) {
+        let unread =
+            |open: &&mut Open| matches!(open.start.protocol, Protocol::Tls | Protocol::Opaque);
+        for open in self.open.iter_mut().filter(unread) {
+            open.learned.count(LearnedResult::Accepted);
+        }
     }
 
     /// Bytes were written to a leg.
@@ -122,8 +147,10 @@ impl ConnReport {
         outcome: Outcome,
     ) {
         if self.connection.is_none() {
-            let transaction =
+            let mut transaction =
                 self.begin(now, protocol, Some(operation), &Detail::default(), outcome);
+            // It stands for what could not be read, and is no operation.
+            transaction.learned = Learned::default();
             self.started(&transaction);
             self.connection = Some(transaction);
         }
@@ -209,7 +236,14 @@ impl ConnReport {
         };
         let (shapes, key) = local.shapes(queue);
         let op = transaction.text.op_value();
-        summary::key(transaction.text.mode(), self.side, self.port, transaction.protocol, op, key);
+        summary::key(
+            transaction.text.mode(),
+            self.place.side,
+            self.place.port,
+            transaction.protocol,
+            op,
+            key,
+        );
         shapes.add(key, sum);
     }
 }
@@ -224,11 +258,14 @@ impl Report for ConnReport {
         outcome: Outcome,
     ) -> Transaction {
         self.seq += 1;
+        let learned = self.learn(protocol, operation, &outcome);
         let text = match self.reporter.detail() {
             None => Text::default(),
             Some(full) => local::with(|local| {
+                let known = self.reporter.known_words();
                 let mut render =
-                    Render::new(local.take_text(), &mut local.scratch, full, self.mode);
+                    Render::new(local.take_text(), &mut local.scratch, full, self.mode)
+                        .knowing(known.as_deref().map(|known| &**known));
                 render.message(operation, detail);
                 let entries = &mut local.entries;
                 render.finish(detail.traceparent, outcome.entry, &self.policy, entries)
@@ -246,6 +283,7 @@ impl Report for ConnReport {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            learned,
         }
     }
 
@@ -261,9 +299,13 @@ impl Report for ConnReport {
             logged
         });
         let text = if logged { transaction.text.copy() } else { Text::default() };
-        let start = Transaction { text, ..*transaction };
+        let mut learned = transaction.learned.clone();
+        if let Some(result) = learned::result(transaction, false) {
+            learned.count(result);
+        }
+        let start = Transaction { text, learned: Learned::default(), ..*transaction };
         let due = transaction.started + PERIOD;
-        self.open.push(Open { start, received: self.received, due, logged });
+        self.open.push(Open { start, received: self.received, due, logged, learned });
     }
 
     fn end(&mut self, now: Instant, mut transaction: Transaction) {
@@ -272,6 +314,10 @@ impl Report for ConnReport {
         let open = self.open.iter().position(|open| open.start.seq == transaction.seq);
         let open = open.map(|index| self.open.swap_remove(index));
         [transaction.bytes_in, transaction.bytes_out] = self.bytes(&transaction, open.as_ref());
+        let counts = open.as_ref().is_none_or(|open| open.learned.is_open());
+        if counts && let Some(result) = learned::result(&transaction, true) {
+            transaction.learned.count(result);
+        }
         local::with(|local| {
             let fate = match &open {
                 Some(open) if open.logged => Fate::Line,

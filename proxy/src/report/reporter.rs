@@ -10,6 +10,7 @@ use super::metrics::Metrics;
 use super::queue::Queue;
 use super::writer::{StartError, Writer};
 use crate::config::{LogAllowed, LogDetail, Target};
+use crate::learn::{Known, Learning};
 
 /// What becomes of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub struct Reporter {
     allowed: LogAllowed,
     detail: LogDetail,
     queue: Option<Arc<Queue>>,
+    learning: Option<Arc<Learning>>,
 }
 
 impl Reporter {
@@ -43,6 +45,20 @@ impl Reporter {
         detail: LogDetail,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StartError> {
+        Self::learning_too(log, allowed, detail, metrics, None)
+    }
+
+    /// The same, and a profile is learned.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn learning_too(
+        log: Option<Target>,
+        allowed: LogAllowed,
+        detail: LogDetail,
+        metrics: Arc<Metrics>,
+        learning: Option<Arc<Learning>>,
+    ) -> Result<Arc<Self>, StartError> {
         let queue = match log {
             None => None,
             Some(target) => {
@@ -51,7 +67,7 @@ impl Reporter {
                 Some(Arc::new(queue))
             }
         };
-        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue }))
+        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue, learning }))
     }
 
     /// Counters and gauges.
@@ -77,6 +93,17 @@ impl Reporter {
     pub fn close(&self, within: Duration) -> bool {
         local::with(|local| local.flush(true));
         self.queue.as_ref().is_none_or(|queue| queue.close(within))
+    }
+
+    /// The profile that is learned, if one is.
+    pub fn learning(&self) -> Option<&Arc<Learning>> {
+        self.learning.as_ref()
+    }
+
+    /// The words that the log may show, where not every word may be.
+    pub(super) fn known_words(&self) -> Option<arc_swap::Guard<Arc<Known>>> {
+        let learning = self.learning.as_ref().filter(|_| self.detail == LogDetail::Masked);
+        learning.map(|learning| learning.words())
     }
 
     pub(super) fn next_id(&self) -> ConnId {
