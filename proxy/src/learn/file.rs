@@ -53,11 +53,14 @@ impl ProfileFile {
         let mut file = Self { path: path.to_owned(), known: None };
         let read = |source| StartError::Read { what: WHAT, path: path.to_owned(), source };
         let target = follow(path).map_err(read)?;
-        let profile = match file.read(&target).map_err(read)? {
-            Some(text) => Profile::from_yaml(&path.display().to_string(), &text),
-            None => Ok(Profile::default()),
+        let name = path.display().to_string();
+        let profile = match read_file(&target).map_err(read)? {
+            Some((text, state)) => {
+                file.known = state;
+                Profile::from_yaml(&name, &text).map_err(StartError::Broken)?
+            }
+            None => Profile::default(),
         };
-        let profile = profile.map_err(StartError::Broken)?;
         let write = |source| StartError::Write { what: WHAT, path: path.to_owned(), source };
         try_directory(&target).map_err(write)?;
         Ok((file, profile))
@@ -72,11 +75,8 @@ impl ProfileFile {
         let target = follow(&self.path)?;
         let _lock = lock(directory(&target));
         for _ in 0..ATTEMPTS {
-            if state(&target) != self.known
-                && let Some(text) = self.read(&target)?
-            {
-                let name = self.path.display().to_string();
-                learner.join(&Profile::from_yaml(&name, &text)?);
+            if state(&target) != self.known {
+                self.join(&target, learner)?;
             }
             let text = learner.profile().to_yaml();
             let temporary = Temporary::new(&target)?;
@@ -90,24 +90,37 @@ impl ProfileFile {
         Err(io::Error::new(ErrorKind::ResourceBusy, "others write it all the time").into())
     }
 
-    /// The text that is there, if there is a file.
-    fn read(&mut self, target: &Path) -> io::Result<Option<String>> {
-        self.known = None;
-        let file = match File::open(target) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file?,
+    /// Takes over what others wrote. What is no profile stays unknown, so that it is never
+    /// written over.
+    fn join(&mut self, target: &Path, learner: &mut Learner) -> Result<(), WriteError> {
+        self.known = match read_file(target)? {
+            Some((text, state)) => {
+                let name = self.path.display().to_string();
+                learner.join(&Profile::from_yaml(&name, &text)?);
+                state
+            }
+            None => None,
         };
-        let found = file.metadata()?;
-        if !found.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        // One byte more shows that it is too long.
-        (&file).take(PROFILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        self.known = Some(state_of(&found));
-        // What is not text is no profile either.
-        Ok(Some(String::from_utf8(bytes).unwrap_or_else(|_| "\u{0}".to_owned())))
+        Ok(())
     }
+}
+
+/// The text that is there and the file's state, if there is a file.
+fn read_file(target: &Path) -> io::Result<Option<(String, State)>> {
+    let file = match File::open(target) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    // One byte more shows that it is too long.
+    (&file).take(PROFILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    // What is not text is no profile either.
+    let text = String::from_utf8(bytes).unwrap_or_else(|_| "\u{0}".to_owned());
+    Ok(Some((text, Some(state_of(&found)))))
 }
 
 /// Where symbolic links lead, whether or not there is anything.

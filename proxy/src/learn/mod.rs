@@ -42,7 +42,7 @@ const ROOM: usize = BATCHES + 96;
 const LAST: Duration = Duration::from_secs(1);
 /// How long the workers have to hand over what they counted before somebody reads the profile:
 /// they look every 50 ms.
-const HASTE: Duration = Duration::from_millis(150);
+const HASTE: Duration = Duration::from_millis(250);
 /// How long an answer of the learner's may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
