@@ -4,11 +4,13 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use weir::config::{LogAllowed, LogDetail, Target};
+use weir::config::{LogAllowed, LogDetail, ProfileFiles, Target};
+use weir::learn::Learning;
 use weir::report::{
     ConnReport, Detail, Metrics, Outcome, Reason, Report, Reporter, Status, Verdict,
 };
@@ -25,17 +27,22 @@ spec:
   - {from: [{any: true}], ports: [8080], protocol: http, allow: ['GET /carts/{int}']}
 ";
 
-fn conn(log: Option<&str>, allowed: LogAllowed) -> ConnReport {
+fn conn(log: Option<&str>, allowed: LogAllowed, mode: Mode, learn: Option<&Path>) -> ConnReport {
     let log = log.map(|path| Target::File(path.into()));
+    let metrics = Arc::new(Metrics::new());
+    let learning = learn.map(|dir| {
+        let files = ProfileFiles { path: dir.join("p.yaml"), key: dir.join("p.key") };
+        Learning::start(&files, metrics.clone()).unwrap()
+    });
     let reporter =
-        Reporter::new(log, allowed, LogDetail::Masked, Arc::new(Metrics::new())).unwrap();
+        Reporter::learning_too(log, allowed, LogDetail::Masked, metrics, learning).unwrap();
     let client: SocketAddr = "10.0.0.7:40112".parse().unwrap();
     let server: SocketAddr = "10.0.0.9:8080".parse().unwrap();
     let endpoint = Endpoint { side: Side::Inbound, peer: client.ip(), port: server.port() };
     let policies = weir_policy::parse("policy.yaml", POLICY).unwrap();
     let defaults = Defaults { mode: Mode::Enforce, today: Date::new(2026, 1, 1).unwrap() };
     let policy = Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap();
-    ConnReport::new(reporter, Arc::new(policy), &endpoint, client, server, Mode::Enforce)
+    ConnReport::new(reporter, Arc::new(policy), &endpoint, client, server, mode)
 }
 
 fn record(conn: &mut ConnReport, protocol: Protocol, operation: &Operation<'_>, now: Instant) {
@@ -77,11 +84,16 @@ fn report(criterion: &mut Criterion) {
             ("off", Some("/dev/null"), LogAllowed::Off),
             ("no-log", None, LogAllowed::All),
         ] {
-            let mut conn = conn(log, allowed);
-            let now = Instant::now();
-            group.bench_function(format!("{name}/{kind}"), |bencher| {
-                bencher.iter(|| record(&mut conn, protocol, operation, now));
-            });
+            let dir = tempfile::tempdir().unwrap();
+            for (what, mode, learn) in
+                [("", Mode::Monitor, None), ("/learned", Mode::Learn, Some(dir.path()))]
+            {
+                let mut conn = conn(log, allowed, mode, learn);
+                let now = Instant::now();
+                group.bench_function(format!("{name}/{kind}{what}"), |bencher| {
+                    bencher.iter(|| record(&mut conn, protocol, operation, now));
+                });
+            }
         }
     }
     group.finish();

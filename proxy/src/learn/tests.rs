@@ -214,9 +214,7 @@ fn what_lives_long_counts_once_when_its_answer_is_known() {
     let opaque = Operation::Connection;
     let unanswered = silent.begin(now, Protocol::Opaque, Some(&opaque), &detail, unread);
     silent.started(&unanswered);
-    for (conn, transaction) in [(&mut silent, unanswered)] {
-        conn.end(now, transaction);
-    }
+    silent.end(now, unanswered);
     conn.end(now, answered);
     conn.end(now, socket);
     let shapes = scene.read();
