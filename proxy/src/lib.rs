@@ -12,6 +12,7 @@ pub mod demo;
 mod dial;
 mod doors;
 mod drain;
+pub mod files;
 pub mod inspect;
 mod intercept;
 pub mod learn;

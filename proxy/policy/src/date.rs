@@ -36,6 +36,26 @@ impl Date {
         }
         Ok(Self { year, month, day })
     }
+
+    /// The day in UTC of a time in seconds since 1970; after the year 9999, its last day.
+    pub fn from_unix(seconds: u64) -> Self {
+        // Days from 0000-03-01, by eras of 400 years that begin in March, so that the leap day
+        // is the last of its year.
+        let days = (seconds / 86_400).saturating_add(719_468);
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        // Months from March: five of them always have 153 days.
+        let march_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        match (u16::try_from(year), u8::try_from(month), u8::try_from(day)) {
+            (Ok(year @ ..=9999), Ok(month), Ok(day)) => Self { year, month, day },
+            _ => Self { year: 9999, month: 12, day: 31 },
+        }
+    }
 }
 
 impl FromStr for Date {
@@ -72,6 +92,41 @@ mod tests {
         let b: Date = "2024-03-01".parse().unwrap();
         assert!(a < b);
         assert_eq!(a.to_string(), "2024-02-29");
+    }
+
+    #[test]
+    fn days_of_times() {
+        for (seconds, date) in [
+            (0, "1970-01-01"),
+            (86_399, "1970-01-01"),
+            (86_400, "1970-01-02"),
+            (951_782_399, "2000-02-28"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_793_491_200, "2026-11-01"),
+            (4_107_542_399, "2100-02-28"),
+            (4_107_542_400, "2100-03-01"),
+            (253_402_300_799, "9999-12-31"),
+            (253_402_300_800, "9999-12-31"),
+            (u64::MAX, "9999-12-31"),
+        ] {
+            assert_eq!(Date::from_unix(seconds).to_string(), date, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let next = |date: Date| {
+            Date::new(date.year, date.month, date.day + 1)
+                .or_else(|_| Date::new(date.year, date.month + 1, 1))
+                .unwrap_or(Date { year: date.year + 1, month: 1, day: 1 })
+        };
+        let mut date = Date::from_unix(0);
+        for day in 1..200_000 {
+            let today = Date::from_unix(day * 86_400);
+            assert_eq!(today, next(date), "day {day}");
+            date = today;
+        }
     }
 
     #[test]

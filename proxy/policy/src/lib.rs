@@ -2,6 +2,7 @@
 //!
 //! - [`op`]: operations, as sessions build them from parsed messages.
 //! - [`parse`]: policy files into [`TrafficPolicy`]; every error names file, line and column.
+//! - [`mod@write`]: what was learned as a policy file; [`edit`] adds it to one that is there.
 //! - [`Snapshot`]: compiled policies; [`decide`] has the words in which it answers.
 
 pub mod class;
@@ -10,6 +11,7 @@ mod cover;
 mod date;
 pub mod decide;
 pub mod diff;
+pub mod edit;
 pub mod entry;
 pub mod error;
 pub mod explain;
@@ -28,6 +30,7 @@ pub mod shape;
 pub mod text;
 mod trie;
 mod words;
+pub mod write;
 
 pub use compile::{Defaults, Described, Snapshot};
 pub use date::{BadDate, Date};

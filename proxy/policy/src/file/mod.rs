@@ -4,7 +4,8 @@ mod peer;
 mod read;
 mod rule;
 mod spec;
-mod yaml;
+pub(crate) mod tree;
+pub(crate) mod yaml;
 
 use crate::error::Errors;
 use crate::model::TrafficPolicy;

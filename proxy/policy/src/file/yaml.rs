@@ -9,11 +9,11 @@ use serde_saphyr::Spanned;
 use crate::error::{Error, Origin};
 
 /// A node and its place.
-pub(super) type Node = Spanned<Value>;
+pub(crate) type Node = Spanned<Value>;
 
 /// What a node holds.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i128),
@@ -41,7 +41,7 @@ impl Value {
 const EXPECTED: &str = "YAML (in brackets, quote what has { } [ ] , or * in it)";
 
 /// Every document of a file that is not empty.
-pub(super) fn documents(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Error> {
+pub(crate) fn documents(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Error> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let location = error.location();

@@ -9,8 +9,11 @@ use super::standing::Criteria;
 use super::tree::{Leaf, Node, Position};
 use crate::class::Class;
 
-/// As many different values as a position has before it may be variable.
-const MANY: u64 = 30;
+/// As many different values as a position has before it may be variable, if they keep coming: a
+/// list of words, however long, is soon complete.
+const SOME: u64 = 30;
+/// As many are no list that anybody would write, if they came over time.
+const MANY: u64 = 100;
 
 /// One part of a shape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +115,7 @@ impl Walk<'_> {
 fn variable(values: &Values, active: &Hours, criteria: &Criteria) -> Option<String> {
     let distinct = values.distinct();
     let sample = values.0.len();
-    if distinct < MANY {
+    if distinct < SOME {
         return None;
     }
     let shares = Shares::of(values);
@@ -126,7 +129,9 @@ fn variable(values: &Values, active: &Hours, criteria: &Criteria) -> Option<Stri
             && shares.top_hour * 4 <= sample
             && shares.top_day * 2 <= sample
     };
-    if !criteria.trusted && !(spread && still_coming(values, active)) {
+    let enough = distinct >= MANY || still_coming(values, active);
+    let trusted = criteria.trusted && distinct >= MANY;
+    if !(trusted || spread && enough) {
         return None;
     }
     let about = if sample < super::sketch::VALUES { "" } else { "about " };
@@ -162,8 +167,7 @@ impl Shares {
     }
 }
 
-/// Whether a quarter of the values came in the later half of the time: what is a list of words,
-/// however long, is soon complete.
+/// Whether a quarter of the values came in the later half of the time.
 fn still_coming(values: &Values, active: &Hours) -> bool {
     let (Some(first), Some(last)) = (active.iter().next(), active.iter().last()) else {
         return false;

@@ -1,5 +1,6 @@
 //! Takes observations into a profile.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::Profile;
@@ -72,6 +73,8 @@ pub struct Learner {
     settings: Settings,
     nodes: usize,
     bounded: u64,
+    /// Words that are named somewhere in the profile already, and so may be anywhere.
+    known: HashSet<Box<str>>,
 }
 
 /// Where an operation belongs, and what is known of it besides.
@@ -86,6 +89,8 @@ struct Insertion<'a> {
     room: usize,
     /// Name every word, whether or not it came often enough by itself.
     reveal: bool,
+    known: &'a HashSet<Box<str>>,
+    named: Vec<Box<str>>,
 }
 
 /// A leaf was reached by known words alone, or not.
@@ -106,8 +111,24 @@ impl Learner {
             profile.key_id = 0;
         }
         own.join(&profile);
-        let nodes = own.nodes();
-        Self { profile: own, key, writer, settings, nodes, bounded: 0 }
+        let mut learner = Self {
+            profile: own,
+            key,
+            writer,
+            settings,
+            nodes: 0,
+            bounded: 0,
+            known: HashSet::new(),
+        };
+        learner.look_again();
+        learner
+    }
+
+    /// Finds out again what follows from the profile.
+    fn look_again(&mut self) {
+        self.nodes = self.profile.nodes();
+        let known = &mut self.known;
+        self.profile.words(&mut |word| _ = known.insert(word.into()));
     }
 
     /// What was learned so far.
@@ -118,7 +139,7 @@ impl Learner {
     /// Takes over what another profile with this key has.
     pub fn join(&mut self, other: &Profile) {
         self.profile.join(other);
-        self.nodes = self.profile.nodes();
+        self.look_again();
     }
 
     /// How many operations were counted without their shape, because a bound was reached.
@@ -149,11 +170,11 @@ impl Learner {
     pub fn observe(&mut self, observation: &Observation<'_>) {
         let o = observation;
         let writer = self.count_as_writer();
-        let mut insertion = Insertion::new(self.key, writer, self.settings, o);
+        let known = std::mem::take(&mut self.known);
+        let mut insertion = Insertion::new(self.key, writer, self.settings, &known, o);
         let room = self.settings.nodes.saturating_sub(self.nodes);
         let rule_nodes = self.settings.rule_nodes;
         let rule = self.rule(o.side, o.peer, o.port, o.protocol);
-        rule.peers.insert(o.peer);
         if let Some(database) = o.database {
             rule.databases.insert(database);
         }
@@ -169,11 +190,14 @@ impl Learner {
         }
         let added = before - insertion.room;
         rule.nodes += added;
+        let named = insertion.named;
         if !all {
-            let n = insertion.seen.operations();
+            let n = o.counts.accepted + o.counts.rejected + o.counts.outside;
             rule.cut.add(writer, n);
             self.bounded += n;
         }
+        self.known = known;
+        self.known.extend(named);
         self.nodes += added;
         self.profile.fit_ports();
     }
@@ -190,7 +214,13 @@ fn paths<'a>(parts: &'a Parts<'a>) -> impl Iterator<Item = Vec<&'a str>> {
 }
 
 impl<'a> Insertion<'a> {
-    fn new(key: Key, writer: WriterId, settings: Settings, o: &'a Observation<'a>) -> Self {
+    fn new(
+        key: Key,
+        writer: WriterId,
+        settings: Settings,
+        known: &'a HashSet<Box<str>>,
+        o: &'a Observation<'a>,
+    ) -> Self {
         let peer = key.peer(o.peer);
         let mut seen = Seen {
             accepted: o.counts.accepted,
@@ -204,7 +234,18 @@ impl<'a> Insertion<'a> {
             insert_peer(&mut seen.peers, peer);
         }
         let arrival = Arrival { hour: hour(o.first), peer };
-        Self { key, writer, settings, observation: o, seen, arrival, room: 0, reveal: false }
+        Self {
+            key,
+            writer,
+            settings,
+            observation: o,
+            seen,
+            arrival,
+            room: 0,
+            reveal: false,
+            known,
+            named: Vec::new(),
+        }
     }
 
     /// Takes one path in. Answers whether there was room for it.
@@ -218,6 +259,9 @@ impl<'a> Insertion<'a> {
         self.count(leaf, None);
         let hash = self.shape(parts);
         if way == Way::Known {
+            if self.seen.accepted > 0 {
+                rule.peers.insert(self.observation.peer);
+            }
             if is_new {
                 self.move_notes(rule, parts, hash);
             }
@@ -316,11 +360,16 @@ impl<'a> Insertion<'a> {
         if position.saturated || position.words.len() >= WORDS {
             return false;
         }
-        if is_common(root, part) || self.reveal {
+        if is_common(root, part) || self.known.contains(part) {
+            return true;
+        }
+        if self.reveal {
+            self.named.push(part.into());
             return true;
         }
         let word = Seen { accepted: self.seen.operations(), ..Seen::default() };
         if position.hidden.operations(hash) + word.accepted >= self.settings.word_operations {
+            self.named.push(part.into());
             return true;
         }
         position.hidden.insert(day(self.observation.last), hash, &word);

@@ -126,7 +126,7 @@ impl Profile {
             position.nodes().for_each(|node| walk(&node.next, visit));
         }
         for (_, rule) in self.ports.values().flat_map(Port::rules) {
-            rule.roots.nodes().for_each(|root| walk(&root.next, visit));
+            walk(&rule.roots, visit);
         }
     }
 

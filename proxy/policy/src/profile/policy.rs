@@ -9,8 +9,8 @@ use super::Profile;
 use super::general::{Shape, shapes};
 use super::key::separator;
 use super::rule::{Port, PortKey, Rule};
-use super::standing::{Criteria, judged, plural};
-use super::statistics::{grouped, of_rule};
+use super::standing::{Criteria, judged};
+use super::statistics::{of_rule, operations};
 use crate::learned::{Evidence, Learned, LearnedEntry, LearnedRule};
 use crate::op::{Protocol, Side};
 
@@ -96,7 +96,7 @@ fn of_one(
     notes.extend(hidden_notes(key.protocol, &judged));
     let cut = rule.cut.total();
     if cut > 0 {
-        notes.push(format!("{} operations had no shape that could be learned", grouped(cut)));
+        notes.push(format!("{} had no shape that could be learned", operations(cut)));
     }
     let mut peers = rule.peers.prefixes(PREFIXES).unwrap_or_default();
     if peers.is_empty() {
@@ -140,10 +140,7 @@ fn hidden_notes(protocol: Protocol, judged: &[(Shape, Option<String>)]) -> Vec<S
     let mut notes: Vec<String> = hidden
         .into_iter()
         .take(HIDDEN_SHOWN)
-        .map(|(n, text)| {
-            let operations = plural(usize::try_from(n).unwrap_or(2), "operation");
-            format!("left out: {text} ({} {operations}): words seen too seldom", grouped(n))
-        })
+        .map(|(n, text)| format!("left out: {text} ({}): words seen too seldom", operations(n)))
         .collect();
     if more > 0 {
         notes.push(format!("left out: {more} more such shapes"));

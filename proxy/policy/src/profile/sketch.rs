@@ -102,14 +102,18 @@ impl Values {
 
     /// How many different values there were, about.
     pub(super) fn distinct(&self) -> u64 {
-        match self.0.last_key_value() {
-            Some((largest, _)) if self.0.len() >= VALUES => {
-                let kept = VALUES as u128 - 1;
-                let all = (kept << BITS) / u128::from(*largest).max(1);
-                u64::try_from(all).unwrap_or(u64::MAX)
-            }
-            _ => self.0.len() as u64,
+        distinct(self.0.len(), VALUES, self.0.last_key_value().map(|(largest, _)| *largest))
+    }
+}
+
+/// How many hashes there were, about, of which the smallest `most` are kept.
+fn distinct(kept: usize, most: usize, largest: Option<u64>) -> u64 {
+    match largest {
+        Some(largest) if kept >= most => {
+            let all = ((most as u128 - 1) << BITS) / u128::from(largest).max(1);
+            u64::try_from(all).unwrap_or(u64::MAX)
         }
+        _ => kept as u64,
     }
 }
 
@@ -191,15 +195,8 @@ impl Hidden {
         self.of(hash).map(|(_, seen)| seen.operations()).sum()
     }
 
-    /// Each hash that is still hidden, with its days.
-    pub(super) fn shapes(&self) -> BTreeMap<u64, Vec<(u32, &Seen)>> {
-        let mut all: BTreeMap<u64, Vec<(u32, &Seen)>> = BTreeMap::new();
-        for (day, of_day) in &self.0 {
-            for (hash, seen) in of_day {
-                all.entry(*hash).or_default().push((*day, seen));
-            }
-        }
-        all.retain(|_, days| !days.iter().any(|(_, seen)| seen.moved));
-        all
+    /// How many different shapes a day had, about.
+    pub(super) fn distinct_of(of_day: &BTreeMap<u64, Seen>) -> u64 {
+        distinct(of_day.len(), HIDDEN, of_day.last_key_value().map(|(largest, _)| *largest))
     }
 }

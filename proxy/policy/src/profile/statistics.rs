@@ -1,16 +1,17 @@
 //! What a profile says of itself: how much was seen, and what enforcing now would mean.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use super::Profile;
 use super::general::{Shape, shapes};
-use super::hours::{HOUR, Hours};
+use super::hours::{HOUR, Hours, day};
 use super::key::is_probe;
 use super::policy::key_text;
 use super::rule::Rule;
-use super::sketch::HIDDEN_DAYS;
+use super::sketch::{HIDDEN_DAYS, Hidden};
 use super::standing::{Criteria, judged, plural};
 use crate::op::{Protocol, Side};
 
@@ -53,8 +54,8 @@ pub struct Statistics {
     pub shapes: usize,
     /// How many it would leave to a person.
     pub left: usize,
-    /// How many of the operations those had.
-    pub left_operations: u64,
+    /// How many operations had a word that came too seldom to be named, and belong to neither.
+    pub hidden_operations: u64,
     /// New shapes a day, over the last days.
     pub new_a_day: f64,
     /// Seconds from the last new shape to the last operation.
@@ -100,8 +101,11 @@ pub(super) fn of_rule(
     let days = age(first, last);
     let operations = counts.iter().map(|(shape, _)| shape.leaf.operations()).sum();
     let refused = counts.iter().filter(|(_, why)| why.is_some()).map(|(shape, _)| shape);
-    let left_operations = refused.clone().map(|shape| shape.leaf.operations()).sum();
-    let arrivals = arrivals(counts.iter().map(|(shape, _)| shape));
+    let hidden = refused.clone().filter(|shape| shape.is_hidden());
+    let hidden_operations = hidden.map(|shape| shape.leaf.operations()).sum();
+    let hours = hours_of_shapes(counts.iter().map(|(shape, _)| shape));
+    let arrivals = hours.iter().filter_map(|sighted| sighted.hours.iter().next());
+    let arrivals: Vec<u64> = arrivals.map(|hour| u64::from(hour) * HOUR).collect();
     let recent = arrivals.iter().filter(|at| **at + RECENT * 24 * HOUR > last).count();
     let newest = arrivals.iter().copied().max().unwrap_or(last);
     Statistics {
@@ -114,12 +118,12 @@ pub(super) fn of_rule(
         days: rule.hours.days(),
         hours: rule.hours.count(),
         shapes: counts.iter().filter(|(_, why)| why.is_none()).count(),
-        left: refused.clone().count(),
-        left_operations,
+        left: refused.clone().filter(|shape| !shape.is_hidden()).count(),
+        hidden_operations,
         new_a_day: as_f64(recent as u64) / days.min(as_f64(RECENT)),
         since_new: last.saturating_sub(newest),
-        chance: chance(&rule.hours, counts.iter().map(|(shape, _)| shape)),
-        refusals_a_day: refusals(refused, days),
+        chance: chance(&rule.hours, &hours),
+        refusals_a_day: refusals(refused, last, days),
         operations_a_day: as_f64(operations) / days,
     }
 }
@@ -135,74 +139,105 @@ fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// When each shape was first seen, those too that are still hidden.
-fn arrivals<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Vec<u64> {
+/// The hours of each shape, those too that are still hidden. A hidden one may have been noted in
+/// several places, as words in it got their names one after another: it is told by its hash.
+fn hours_of_shapes<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Vec<Sighted<'a>> {
     let mut all = Vec::new();
+    let mut hidden: BTreeMap<u64, (Hours, f64, bool)> = BTreeMap::new();
     for shape in shapes {
         if !shape.is_hidden() {
-            all.push(shape.leaf.first);
-            continue;
+            all.push(Sighted { hours: Cow::Borrowed(&shape.leaf.hours), weight: 1.0 });
         }
-        for days in shape.leaf.hidden.shapes().values() {
-            let first = days.iter().map(|(day, seen)| {
-                let hour = u64::from(seen.hours.trailing_zeros().min(23));
-                u64::from(*day) * 24 * HOUR + hour * HOUR
-            });
-            all.extend(first.min());
+        for (day, of_day) in &shape.leaf.hidden.0 {
+            let stands_for = as_f64(Hidden::distinct_of(of_day)) / as_f64(of_day.len() as u64);
+            for (hash, seen) in of_day {
+                let (hours, weight, moved) = hidden.entry(*hash).or_default();
+                hours.insert_day_if(*day, seen.hours);
+                *weight = weight.max(stands_for);
+                // What is below a variable position is no shape of its own.
+                *moved |= seen.moved || !shape.is_hidden();
+            }
         }
     }
+    let hidden = hidden.into_values().filter(|(_, _, moved)| !moved);
+    all.extend(hidden.map(|(hours, weight, _)| Sighted { hours: Cow::Owned(hours), weight }));
     all
 }
 
+/// When a shape was seen.
+struct Sighted<'a> {
+    hours: Cow<'a, Hours>,
+    /// As many shapes as it stands for, where not all could be kept.
+    weight: f64,
+}
+
 /// The share of the last days' hours that had a shape which no other hour has.
-fn chance<'a>(active: &Hours, shapes: impl Iterator<Item = &'a Shape>) -> Estimate {
+fn chance(active: &Hours, shapes: &[Sighted<'_>]) -> Estimate {
     let window = active.latest(HIDDEN_DAYS);
-    let mut alone = BTreeSet::new();
+    // By days: hours with such a shape, and how many there were that were not kept.
+    let mut alone: BTreeMap<u32, (BTreeSet<u32>, f64)> = BTreeMap::new();
     for shape in shapes {
-        if !shape.is_hidden() {
-            alone.extend(shape.leaf.hours.only());
-            continue;
-        }
-        for days in shape.leaf.hidden.shapes().values() {
-            let mut hours = Hours::default();
-            days.iter().for_each(|(day, seen)| hours.insert_day_if(*day, seen.hours));
-            alone.extend(hours.only());
+        if let Some(hour) = shape.hours.only().filter(|hour| window.contains(*hour)) {
+            let (hours, more) = alone.entry(hour / 24).or_default();
+            hours.insert(hour);
+            *more += shape.weight - 1.0;
         }
     }
-    let hits = alone.iter().filter(|hour| window.contains(**hour)).count();
-    wilson(hits, window.count())
+    let hits = window.by_day().map(|(day, hours)| {
+        let Some((with, more)) = alone.get(&day) else { return 0.0 };
+        let (all, with) = (f64::from(hours.count_ones()), as_f64(with.len() as u64));
+        // Those that were not kept fall on any of the day's hours.
+        with + (all - with) * (1.0 - (-more / all).exp())
+    });
+    wilson(hits.sum(), as_f64(window.count() as u64))
 }
 
 /// Wilson's score interval of a share.
-fn wilson(hits: usize, of: usize) -> Estimate {
-    if of == 0 {
+fn wilson(hits: f64, n: f64) -> Estimate {
+    if n == 0.0 {
         return Estimate { value: 1.0, low: 0.0, high: 1.0 };
     }
-    let (n, z2) = (as_f64(of as u64), Z * Z);
-    let share = as_f64(hits as u64) / n;
+    let (share, z2) = (hits / n, Z * Z);
     let middle = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
     Estimate { value: share, low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
 }
 
-/// Operations a day of what would be refused, as bursts that come by chance: each shape's hours
-/// are counted, and each brings what it brought on average.
-fn refusals<'a>(shapes: impl Iterator<Item = &'a Shape>, days: f64) -> Estimate {
+/// Operations a day of what would be refused, by the last days. They come in bursts: each hour
+/// that a shape is seen brings what its hours brought on average.
+fn refusals<'a>(shapes: impl Iterator<Item = &'a Shape>, last: u64, days: f64) -> Estimate {
+    let window = as_f64(HIDDEN_DAYS as u64).min(days);
+    let from = day(last).saturating_sub(u32::try_from(HIDDEN_DAYS).unwrap_or(0) - 1);
     let (mut count, mut variance) = (0.0, 0.0);
     for shape in shapes {
-        let operations = as_f64(shape.leaf.operations());
-        // A hidden one is many: each comes for itself.
-        let bursts = match shape.is_hidden() {
-            true => shape.leaf.hidden.shapes().len(),
-            false => shape.leaf.hours.count(),
-        };
+        let (operations, bursts) = since(shape, from);
         count += operations;
-        variance += operations * operations / as_f64(bursts.max(1) as u64);
+        variance += operations * operations / bursts.max(1.0);
     }
     // What never came may come three times as often as would be noticed.
     let half = Z * f64::sqrt(variance);
     let high = (count + half).max(3.0);
-    Estimate { value: count / days, low: (count - half).max(0.0) / days, high: high / days }
+    Estimate { value: count / window, low: (count - half).max(0.0) / window, high: high / window }
+}
+
+/// Operations of a shape since a day, as far as its hours tell, and in how many bursts.
+fn since(shape: &Shape, from: u32) -> (f64, f64) {
+    let leaf = &shape.leaf;
+    let operations = as_f64(leaf.operations());
+    let all = leaf.hours.count();
+    if all == 0 {
+        // Never accepted: spread over the time in which it was tried.
+        let (first, last) = (day(leaf.first), day(leaf.last));
+        let days = f64::from(last - first + 1);
+        let share = f64::from((last + 1).saturating_sub(from.max(first))) / days;
+        return (operations * share, operations.min(days * 24.0));
+    }
+    let recent = leaf.hours.by_day().filter(|(day, _)| *day >= from);
+    let recent = as_f64(recent.map(|(_, hours)| u64::from(hours.count_ones())).sum());
+    // A hidden one is many shapes, each of which comes for itself.
+    let hidden = leaf.hidden.0.range(from..).map(|(_, of_day)| Hidden::distinct_of(of_day));
+    let bursts = recent.max(as_f64(hidden.sum()));
+    (operations * recent / as_f64(all as u64), bursts)
 }
 
 impl Statistics {
@@ -216,9 +251,8 @@ impl Statistics {
     pub fn lines(&self) -> Vec<String> {
         let at_least = if self.at_least { "at least " } else { "" };
         let mut lines = vec![format!(
-            "{at_least}{} {} on {} {} ({} {}); {} {}, and {} left to a person",
-            grouped(self.operations),
-            plural(usize::try_from(self.operations).unwrap_or(2), "operation"),
+            "{at_least}{} on {} {} ({} {}); {} {}, and {} left to a person",
+            operations(self.operations),
             self.days,
             plural(self.days, "day"),
             self.hours,
@@ -227,6 +261,12 @@ impl Statistics {
             plural(self.shapes, "shape"),
             self.left,
         )];
+        if self.hidden_operations > 0 {
+            lines.push(format!(
+                "{} had a word that came too seldom to be named",
+                operations(self.hidden_operations)
+            ));
+        }
         lines.push(format!(
             "new shapes: {:.1} a day lately, the last one {} before the last operation",
             self.new_a_day,
@@ -257,6 +297,11 @@ impl fmt::Display for Statistics {
         }
         self.lines().iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
+}
+
+/// `1,204 operations`.
+pub(super) fn operations(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "operation" } else { "operations" })
 }
 
 /// A count with commas.

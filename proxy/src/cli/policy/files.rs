@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use weir_policy::decide::Mode;
+use weir_policy::edit::EditError;
 use weir_policy::{Addresses, Defaults, Errors, Origin, Snapshot, TrafficPolicy};
 
 use crate::cli::failure::{Excerpt, Failure, Message};
@@ -56,4 +57,14 @@ fn parse(paths: &[PathBuf]) -> Result<(Vec<TrafficPolicy>, Texts), Failure> {
         texts.0.insert(name, text);
     }
     if errors.is_empty() { Ok((policies, texts)) } else { Err(texts.failed(&errors)) }
+}
+
+/// Why a file could not be added to, each error with its line.
+pub(super) fn not_edited(name: String, text: String, error: &EditError) -> Failure {
+    match error {
+        EditError::File(errors) | EditError::Conflict(errors) | EditError::Unedited(errors) => {
+            Texts(HashMap::from([(name, text)])).failed(std::slice::from_ref(errors))
+        }
+        other => Failure::usage(other.to_string()),
+    }
 }

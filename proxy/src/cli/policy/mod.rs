@@ -1,14 +1,19 @@
 //! `weir policy`: what can be asked of policy files without a sidecar.
 
+mod accept;
 mod check;
 mod diff;
 mod explain;
 pub(super) mod files;
+mod from_profile;
+mod merge;
+mod pending;
+pub(super) mod profiles;
 mod record;
 
 use super::failure::Failure;
 
-/// Check a policy, explain what it says of an operation, compare two
+/// Check policies, explain and compare them, make them from what was learned
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -19,6 +24,10 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    FromProfile(from_profile::Args),
+    Pending(pending::Args),
+    Accept(accept::Args),
+    Merge(merge::Args),
     Explain(explain::Args),
     Diff(diff::Args),
 }
@@ -26,6 +35,10 @@ enum Command {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check(args) => check::run(args),
+        Command::FromProfile(args) => from_profile::run(args),
+        Command::Pending(args) => pending::run(args),
+        Command::Accept(args) => accept::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Diff(args) => diff::run(args),
     }
