@@ -119,7 +119,8 @@ fn bad_profile(error: StartError) -> Failure {
             let text = std::fs::read_to_string(&bad.file).unwrap_or_default();
             match text.lines().nth(line) {
                 Some(text) => {
-                    let (line, column, text) = (bad.line, bad.column, text.to_owned());
+                    let (line, column) = (bad.line, bad.column);
+                    let text = text.chars().take(120).collect();
                     failure.excerpt(Excerpt { line, column, text })
                 }
                 None => failure,

@@ -1,9 +1,7 @@
 //! The profile's file: read at start, joined with what others wrote to it, replaced whole.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use weir_policy::profile::{BadProfile, Learner, PROFILE_BYTES, Profile};
 
 use super::StartError;
+use crate::files::{Beside, directory};
 use crate::reload::{State, state, state_of};
 
 /// How long another process that writes is waited for.
@@ -19,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 5;
 /// As many symbolic links are followed as the kernel follows.
 const LINKS: usize = 40;
+/// Its owner's alone.
+const MODE: u32 = 0o600;
 const WHAT: &str = "the profile";
 
 /// Why the profile was not written.
@@ -79,11 +80,11 @@ impl ProfileFile {
                 self.join(&target, learner)?;
             }
             let text = learner.profile().to_yaml();
-            let temporary = Temporary::new(&target)?;
-            temporary.fill(&text)?;
+            let beside = Beside::new(&target, MODE)?;
+            beside.fill(text.as_bytes())?;
             // Who does not know of the lock may have written meanwhile.
             if state(&target) == self.known {
-                self.known = temporary.replace(&target)?;
+                self.known = Some(state_of(&beside.replace(&target)?));
                 return Ok(text.len() as u64);
             }
         }
@@ -136,13 +137,6 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("its symbolic links lead in a circle"))
 }
 
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
 /// Keeps others of this program from writing in the directory, where the file system has locks.
 fn lock(directory: &Path) -> Option<File> {
     let file = File::open(directory).ok()?;
@@ -162,62 +156,12 @@ fn lock(directory: &Path) -> Option<File> {
 /// killed while it wrote.
 fn try_directory(target: &Path) -> io::Result<()> {
     let _lock = lock(directory(target));
-    let prefix = prefix(target);
-    let prefix = prefix.as_encoded_bytes();
     for entry in fs::read_dir(directory(target))? {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        if name.starts_with(prefix) && name.ends_with(b".tmp") {
+        if Beside::is_name(target, &entry.file_name()) {
             // It costs room and nothing else: it may stay.
             let _ = fs::remove_file(entry.path());
         }
     }
-    Temporary::new(target).map(drop)
-}
-
-/// What the names of temporary files beside `target` begin with.
-fn prefix(target: &Path) -> OsString {
-    let mut name = OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(".weir-");
-    name
-}
-
-/// A file on its way to be another: removed unless it got there.
-struct Temporary {
-    path: PathBuf,
-    file: File,
-}
-
-impl Temporary {
-    fn new(target: &Path) -> io::Result<Self> {
-        if target.file_name().is_none() {
-            return Err(io::Error::other("it is a directory"));
-        }
-        let mut name = prefix(target);
-        name.push(format!("{:x}.tmp", getrandom::u64().map_err(io::Error::other)?));
-        let path = directory(target).join(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { path, file })
-    }
-
-    fn fill(&self, text: &str) -> io::Result<()> {
-        (&self.file).write_all(text.as_bytes())?;
-        self.file.sync_all()
-    }
-
-    /// Puts it in the target's place, for good. Answers what the file is like there.
-    fn replace(self, target: &Path) -> io::Result<State> {
-        fs::rename(&self.path, target)?;
-        File::open(directory(target))?.sync_all()?;
-        Ok(Some(state_of(&self.file.metadata()?)))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Where it has become the target there is nothing to remove.
-        let _ = fs::remove_file(&self.path);
-    }
+    Beside::new(target, MODE).map(drop)
 }

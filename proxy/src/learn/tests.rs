@@ -275,3 +275,22 @@ fn what_no_entry_can_hold_counts_without_a_shape() {
     scene.read();
     assert_eq!(scene.metric("weir_profile_dropped_total{cause=\"unlearnable\"}"), 1.0);
 }
+
+/// A profile says which key its hashes are of; a learner's are of its own.
+#[test]
+fn learners_with_different_keys_lose_no_counts_of_one_profile() {
+    let scenes = [Scene::new(), Scene::new()];
+    let files = ProfileFiles { key: scenes[1].files.key.clone(), ..scenes[0].files.clone() };
+    let metrics = scenes[1].reporter.metrics().clone();
+    let other = Learning::start(&files, metrics.clone()).unwrap();
+    let (allowed, detail) = (LogAllowed::All, LogDetail::Masked);
+    let reporter = Reporter::learning_too(None, allowed, detail, metrics, Some(other)).unwrap();
+    let other = Scene { reporter, files, _dir: tempfile::tempdir().unwrap() };
+    http(&mut scenes[0].conn(Mode::Learn), "/1", ALLOWED, 200);
+    http(&mut other.conn(Mode::Learn), "/1", ALLOWED, 200);
+    has(&scenes[0].read(), "GET /{int}", [1, 0, 0]);
+    let key = |text: &str| text.lines().find(|line| line.contains("key:")).unwrap().to_owned();
+    let first = key(&std::fs::read_to_string(&other.files.path).unwrap());
+    has(&other.read(), "GET /{int}", [2, 0, 0]);
+    assert_ne!(key(&std::fs::read_to_string(&other.files.path).unwrap()), first);
+}
