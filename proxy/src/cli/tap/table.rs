@@ -248,7 +248,7 @@ mod tests {
                 r#""protocol":"http","op":"GET /carts/{int}","status":"200","duration_us":1234,"verdict":"allowed","reason":"entry""#,
             ),
             record(
-                r#""protocol":"http","op":"DELETE /carts/{int}","status":"403","duration_us":87,"verdict":"refused","reason":"not_allowed""#,
+                r#""protocol":"http","op":"DELETE /carts/{int}","duration_us":87,"verdict":"refused","reason":"not_allowed""#,
             ),
             record(
                 r#""side":"outbound","protocol":"redis","port":6379,"op":"SUNIONSTORE cart:{int} cart:{int} cart:{int} cart:{int} cart:{int}","status":"WRONGTYPE","duration_us":2500000,"verdict":"would-refuse","reason":"database_not_allowed""#,
@@ -277,7 +277,7 @@ mod tests {
         let expected = "\
 UTC          SIDE PEER      PORT   PROTO  STATUS    LATENCY OPERATION                VERDICT
 20:50:08.012 in   10.0.0.7  :8080  http   200        1.23ms GET /carts/{int}
-20:50:08.012 in   10.0.0.7  :8080  http   403        0.08ms DELETE /carts/{int}      refused not_allowed
+20:50:08.012 in   10.0.0.7  :8080  http   -          0.08ms DELETE /carts/{int}      refused not_allowed
 20:50:08.012 out  10.0.0.7  :6379  redis  WRONGTYPE   2.50s SUNIONSTORE cart:{int} … would-refuse database_no…
 20:50:08.012 in   10.0.0.7  :8080  tls    -           start shop.example             unread encrypted
 20:50:08.012 in   2001:db8::1:2:3:4 :8080  opaque -             5m+ -
@@ -291,7 +291,7 @@ UTC          SIDE PEER      PORT   PROTO  STATUS    LATENCY OPERATION           
         let expected = "\
 UTC      SIDE PEER      PROTO  STATUS LATENCY OPERATION        VERDICT
 20:50:08 in   10.0.0.7  http   200     1.23ms GET /carts/{int}
-20:50:08 in   10.0.0.7  http   403     0.08ms DELETE /carts/{… refused not_all…
+20:50:08 in   10.0.0.7  http   -       0.08ms DELETE /carts/{… refused not_all…
 20:50:08 out  10.0.0.7  redis  WRONG…   2.50s SUNIONSTORE car… would-refuse da…
 20:50:08 in   10.0.0.7  tls    -        start shop.example     unread encrypted
 20:50:08 in   2001:db8::1:2:… opaque -          5m+ -
