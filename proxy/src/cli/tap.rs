@@ -41,7 +41,7 @@ use table::Table;
     weir tap --op '*/carts*' --status 5xx --status 429
 
   The next hundred Redis commands, as JSON:
-    weir tap --protocol redis --count 100 --json | jq -r .op | sort | uniq -c
+    weir tap --protocol redis --count 100 | jq -r .op | sort | uniq -c
 
 Exit status: 0 after --count records, SIGINT (Ctrl-C), or when nobody reads on; 1 when the sidecar
 ends or is not there.")]

@@ -166,7 +166,8 @@ fn latency(record: &Value) -> String {
         }
     };
     let text = match us {
-        0..1_000_000 => part(1_000, "ms"),
+        0..1_000 => format!("{us}us"),
+        1_000..1_000_000 => part(1_000, "ms"),
         1_000_000..60_000_000 => part(1_000_000, "s"),
         // To the second, and from an hour on to the minute.
         60_000_000..3_600_000_000 => units::show_duration(Duration::from_secs(us / 1_000_000)),
@@ -277,7 +278,7 @@ mod tests {
         let expected = "\
 UTC          SIDE PEER      PORT   PROTO  STATUS    LATENCY OPERATION                VERDICT
 20:50:08.012 in   10.0.0.7  :8080  http   200        1.23ms GET /carts/{int}
-20:50:08.012 in   10.0.0.7  :8080  http   -          0.08ms DELETE /carts/{int}      refused not_allowed
+20:50:08.012 in   10.0.0.7  :8080  http   -            87us DELETE /carts/{int}      refused not_allowed
 20:50:08.012 out  10.0.0.7  :6379  redis  WRONGTYPE   2.50s SUNIONSTORE cart:{int} … would-refuse database_no…
 20:50:08.012 in   10.0.0.7  :8080  tls    -           start shop.example             unread encrypted
 20:50:08.012 in   2001:db8::1:2:3:4 :8080  opaque -             5m+ -
@@ -291,7 +292,7 @@ UTC          SIDE PEER      PORT   PROTO  STATUS    LATENCY OPERATION           
         let expected = "\
 UTC      SIDE PEER      PROTO  STATUS LATENCY OPERATION        VERDICT
 20:50:08 in   10.0.0.7  http   200     1.23ms GET /carts/{int}
-20:50:08 in   10.0.0.7  http   -       0.08ms DELETE /carts/{… refused not_all…
+20:50:08 in   10.0.0.7  http   -         87us DELETE /carts/{… refused not_all…
 20:50:08 out  10.0.0.7  redis  WRONG…   2.50s SUNIONSTORE car… would-refuse da…
 20:50:08 in   10.0.0.7  tls    -        start shop.example     unread encrypted
 20:50:08 in   2001:db8::1:2:… opaque -          5m+ -

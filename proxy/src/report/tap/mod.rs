@@ -1,8 +1,8 @@
 //! Live records for whoever asks: the way from the workers to the taps.
 //!
-//! Each worker renders the records of its connections into a batch of its own ([`outbox`]) and
+//! Each worker renders the records of its connections into a batch of its own (`outbox`) and
 //! hands it over as it does that of the log. One task of the main thread ([`Hub::run`]) filters
-//! them into the queue of each tap ([`stream`]), from which its connection takes them. Everything
+//! them into the queue of each tap (`stream`), from which its connection takes them. Everything
 //! on that way is bounded, and nobody on it waits: what has no room is dropped, counted and told.
 
 use std::net::IpAddr;
@@ -111,7 +111,8 @@ impl Hub {
         self.attached.load(Relaxed) > 0
     }
 
-    /// A new tap. It has the records that end from now on.
+    /// A new tap. It has the records that end from now on, and beside other taps those of the
+    /// batches that are under way.
     ///
     /// # Errors
     /// Why there can be none.
