@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http_body_util::BodyExt as _;
 use weir::config::{LogAllowed, LogDetail, Target};
+use weir::report::tap::{Filter, Hub, Room};
 use weir::report::{
     ConnReport, Detail, Metrics, Outcome, Reason, Report, Reporter, Status, Verdict,
 };
@@ -25,10 +27,15 @@ spec:
   - {from: [{any: true}], ports: [8080], protocol: http, allow: ['GET /carts/{int}']}
 ";
 
-fn conn(log: Option<&str>, allowed: LogAllowed) -> ConnReport {
+/// A connection; with `tapped` there is a tap, whose records are filtered and read by a thread.
+fn conn(log: Option<&str>, allowed: LogAllowed, tapped: bool) -> ConnReport {
     let log = log.map(|path| Target::File(path.into()));
     let reporter =
         Reporter::new(log, allowed, LogDetail::Masked, Arc::new(Metrics::new())).unwrap();
+    if tapped {
+        let hub = reporter.taps().clone();
+        std::thread::spawn(move || serve_tap(&hub));
+    }
     let client: SocketAddr = "10.0.0.7:40112".parse().unwrap();
     let server: SocketAddr = "10.0.0.9:8080".parse().unwrap();
     let endpoint = Endpoint { side: Side::Inbound, peer: client.ip(), port: server.port() };
@@ -36,6 +43,16 @@ fn conn(log: Option<&str>, allowed: LogAllowed) -> ConnReport {
     let defaults = Defaults { mode: Mode::Enforce, today: Date::new(2026, 1, 1).unwrap() };
     let policy = Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap();
     ConnReport::new(reporter, Arc::new(policy), &endpoint, client, server, Mode::Enforce)
+}
+
+fn serve_tap(hub: &Arc<Hub>) {
+    let room = Room { taps: 1, bytes: 1 << 20 };
+    let mut tap = hub.attach(Filter::from_query("op=GET%20*").unwrap(), room).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let read = async { while tap.frame().await.is_some() {} };
+        tokio::join!(hub.clone().run(), read);
+    });
 }
 
 fn record(conn: &mut ConnReport, protocol: Protocol, operation: &Operation<'_>, now: Instant) {
@@ -71,13 +88,14 @@ fn report(criterion: &mut Criterion) {
     for (name, protocol, operation) in
         [("http", Protocol::Http, &http), ("redis", Protocol::Redis, &redis)]
     {
-        for (kind, log, allowed) in [
-            ("all", Some("/dev/null"), LogAllowed::All),
-            ("summary", Some("/dev/null"), LogAllowed::Summary),
-            ("off", Some("/dev/null"), LogAllowed::Off),
-            ("no-log", None, LogAllowed::All),
+        for (kind, log, allowed, tapped) in [
+            ("all", Some("/dev/null"), LogAllowed::All, false),
+            ("summary", Some("/dev/null"), LogAllowed::Summary, false),
+            ("off", Some("/dev/null"), LogAllowed::Off, false),
+            ("no-log", None, LogAllowed::All, false),
+            ("tapped", None, LogAllowed::All, true),
         ] {
-            let mut conn = conn(log, allowed);
+            let mut conn = conn(log, allowed, tapped);
             let now = Instant::now();
             group.bench_function(format!("{name}/{kind}"), |bencher| {
                 bencher.iter(|| record(&mut conn, protocol, operation, now));

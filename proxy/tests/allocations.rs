@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use weir::config::{LogAllowed, LogDetail, Target};
 use weir::limits::Limits;
+use weir::report::tap::{Filter, Hub, Room};
 use weir::report::{ConnReport, Metrics, Reporter};
 use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
 use weir_parsers::redis::Table;
@@ -32,6 +33,7 @@ struct Connection {
     endpoint: Endpoint,
     limits: Limits,
     report: ConnReport,
+    taps: Arc<Hub>,
     session: Session,
     actions: Actions,
 }
@@ -47,6 +49,7 @@ impl Connection {
         let admission = policy.admit(&endpoint);
         let metrics = Arc::new(Metrics::new());
         let reporter = Reporter::new(log, LogAllowed::All, LogDetail::Masked, metrics).unwrap();
+        let taps = reporter.taps().clone();
         let (client, server) = (SocketAddr::from((peer, 40_000)), SocketAddr::from((peer, port)));
         let report =
             ConnReport::new(reporter, policy.clone(), &endpoint, client, server, Mode::Enforce);
@@ -54,7 +57,7 @@ impl Connection {
         let session = Session::new(&admission, options);
         let limits = Limits::default();
         let actions = Actions::default();
-        Self { policy, admission, endpoint, limits, report, session, actions }
+        Self { policy, admission, endpoint, limits, report, taps, session, actions }
     }
 
     /// Hands in what a leg brings; all of it must pass.
@@ -123,6 +126,19 @@ fn records_are_handed_over_by_the_batch() {
         connection.exchange(request, response, 500);
         let counted = allocation_counter::measure(|| connection.exchange(request, response, 1000));
         // About a hundred records make a batch of 32 KiB.
+        assert!(counted.count_total <= 100, "{}: {counted:?}", request.escape_ascii());
+    }
+}
+
+#[test]
+fn a_tap_has_records_by_the_batch() {
+    for (port, request, response) in EXCHANGES {
+        let mut connection = Connection::new(port, None);
+        let room = Room { taps: 1, bytes: 1 << 20 };
+        let _tap = connection.taps.attach(Filter::default(), room).unwrap();
+        connection.exchange(request, response, 500);
+        let counted = allocation_counter::measure(|| connection.exchange(request, response, 1000));
+        // About two hundred records make a batch of 64 KiB.
         assert!(counted.count_total <= 100, "{}: {counted:?}", request.escape_ascii());
     }
 }

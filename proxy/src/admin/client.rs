@@ -73,26 +73,33 @@ fn ask(path: &Path, method: &str, target: &str, body: Option<&Value>) -> Result<
     match exchange(path, &request) {
         Ok(answer) if answer.is_empty() => Err(Error::TurnedAway(path.into())),
         Ok(answer) => read(&answer).unwrap_or_else(|| Err(Error::Garbled(path.into()))),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-            ) =>
-        {
-            Err(Error::TurnedAway(path.into()))
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// What a failure to speak with the sidecar means.
+pub(super) fn failed(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            Error::TurnedAway(path.into())
         }
-        Err(error) => Err(Error::Unreachable { path: path.into(), error }),
+        _ => Error::Unreachable { path: path.into(), error },
     }
 }
 
 fn exchange(path: &Path, request: &str) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    send(path, request)?.take(ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Connects and sends a request.
+pub(super) fn send(path: &Path, request: &str) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER).read_to_end(&mut answer)?;
-    Ok(answer)
+    Ok(stream)
 }
 
 /// Takes an answer apart: its status line, and the JSON that goes on to the end.
@@ -104,6 +111,11 @@ fn read(answer: &[u8]) -> Option<Result<Value, Error>> {
     if (200..300).contains(&status) {
         return Some(Ok(body));
     }
+    Some(Err(refused(status, &body)))
+}
+
+/// What an answer says that is none of those wanted.
+pub(super) fn refused(status: u16, body: &Value) -> Error {
     let reason = body.get("error").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
-    Some(Err(Error::Refused { status, reason }))
+    Error::Refused { status, reason }
 }

@@ -14,6 +14,7 @@ mod limits;
 mod mode;
 mod policy;
 mod run;
+mod tap;
 mod terminal;
 
 use failure::Failure;
@@ -39,6 +40,9 @@ Examples:
     weir policy check cart.yaml
     weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --policy cart.yaml --mode enforce
 
+  Watch what a running sidecar refuses:
+    weir tap --verdict refused
+
 Exit status: 0 done; 2 wrong usage or a bad file; 1 anything else.";
 
 /// A layer 7 inspection sidecar: it reads each HTTP request and Redis command that passes, judges
@@ -57,6 +61,7 @@ enum Command {
     Init(Box<init::Args>),
     Policy(policy::Args),
     Mode(mode::Args),
+    Tap(Box<tap::Args>),
     Demo(demo::Args),
     Limits(limits::Args),
     Completion(completion::Args),
@@ -70,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Init(args) => init::run(&args),
             Command::Policy(args) => policy::run(&args),
             Command::Mode(args) => mode::run(&args),
+            Command::Tap(args) => tap::run(&args),
             Command::Demo(args) => return demo::run(args),
             Command::Limits(args) => limits::run(&args),
             Command::Completion(args) => completion::run(&args, &mut Cli::command()),

@@ -20,7 +20,7 @@ const DATABASES: usize = 16;
 const TRACEPARENT: usize = 55;
 
 /// What the record of a transaction will say of its message: JSON members, kept from `begin`
-/// to `end`. Empty where the log will not have the record.
+/// to `end`. Empty where neither the log nor a tap will have the record.
 #[derive(Debug, Default)]
 pub struct Text {
     /// `host`, `database`, `user`, `op` and `detail`, then `traceparent`, then `decided_by`, each
@@ -39,6 +39,11 @@ pub struct Text {
 }
 
 impl Text {
+    /// Without texts: nobody reads them now, though a tap may attach before the end.
+    pub(super) fn bare(mode: Mode, entry: Option<EntryRef>) -> Self {
+        Self { mode, entry, ..Self::default() }
+    }
+
     /// `host` to `detail`, each with a leading comma.
     pub(super) fn message(&self) -> &[u8] {
         self.part(0, self.trace)
