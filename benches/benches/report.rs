@@ -4,12 +4,14 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http_body_util::BodyExt as _;
-use weir::config::{LogAllowed, LogDetail, Target};
+use weir::config::{LogAllowed, LogDetail, ProfileFiles, Target};
+use weir::learn::Learning;
 use weir::report::tap::{Filter, Hub, Room};
 use weir::report::{
     ConnReport, Detail, Metrics, Outcome, Reason, Report, Reporter, Status, Verdict,
@@ -27,22 +29,38 @@ spec:
   - {from: [{any: true}], ports: [8080], protocol: http, allow: ['GET /carts/{int}']}
 ";
 
-/// A connection; with `tapped` there is a tap, whose records are filtered and read by a thread.
-fn conn(log: Option<&str>, allowed: LogAllowed, tapped: bool) -> ConnReport {
+/// What is done with records beside the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// A tap, whose records are filtered and read by a thread.
+    Tap,
+    /// A profile.
+    Learn,
+}
+
+/// A connection; `dir` is where a profile would be.
+fn conn(log: Option<&str>, allowed: LogAllowed, beside: Beside, dir: &Path) -> ConnReport {
     let log = log.map(|path| Target::File(path.into()));
+    let metrics = Arc::new(Metrics::new());
+    let learning = (beside == Beside::Learn).then(|| {
+        let files = ProfileFiles { path: dir.join("p.yaml"), key: dir.join("p.key") };
+        Learning::start(&files, metrics.clone()).unwrap()
+    });
     let reporter =
-        Reporter::new(log, allowed, LogDetail::Masked, Arc::new(Metrics::new())).unwrap();
-    if tapped {
+        Reporter::learning_too(log, allowed, LogDetail::Masked, metrics, learning).unwrap();
+    if beside == Beside::Tap {
         let hub = reporter.taps().clone();
         std::thread::spawn(move || serve_tap(&hub));
     }
+    let mode = if beside == Beside::Learn { Mode::Learn } else { Mode::Monitor };
     let client: SocketAddr = "10.0.0.7:40112".parse().unwrap();
     let server: SocketAddr = "10.0.0.9:8080".parse().unwrap();
     let endpoint = Endpoint { side: Side::Inbound, peer: client.ip(), port: server.port() };
     let policies = weir_policy::parse("policy.yaml", POLICY).unwrap();
     let defaults = Defaults { mode: Mode::Enforce, today: Date::new(2026, 1, 1).unwrap() };
     let policy = Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap();
-    ConnReport::new(reporter, Arc::new(policy), &endpoint, client, server, Mode::Enforce)
+    ConnReport::new(reporter, Arc::new(policy), &endpoint, client, server, mode)
 }
 
 fn serve_tap(hub: &Arc<Hub>) {
@@ -88,18 +106,22 @@ fn report(criterion: &mut Criterion) {
     for (name, protocol, operation) in
         [("http", Protocol::Http, &http), ("redis", Protocol::Redis, &redis)]
     {
-        for (kind, log, allowed, tapped) in [
-            ("all", Some("/dev/null"), LogAllowed::All, false),
-            ("summary", Some("/dev/null"), LogAllowed::Summary, false),
-            ("off", Some("/dev/null"), LogAllowed::Off, false),
-            ("no-log", None, LogAllowed::All, false),
-            ("tapped", None, LogAllowed::All, true),
+        for (kind, log, allowed) in [
+            ("all", Some("/dev/null"), LogAllowed::All),
+            ("summary", Some("/dev/null"), LogAllowed::Summary),
+            ("off", Some("/dev/null"), LogAllowed::Off),
+            ("no-log", None, LogAllowed::All),
         ] {
-            let mut conn = conn(log, allowed, tapped);
-            let now = Instant::now();
-            group.bench_function(format!("{name}/{kind}"), |bencher| {
-                bencher.iter(|| record(&mut conn, protocol, operation, now));
-            });
+            let dir = tempfile::tempdir().unwrap();
+            for (what, beside) in
+                [("", Beside::Nothing), ("/learned", Beside::Learn), ("/tapped", Beside::Tap)]
+            {
+                let mut conn = conn(log, allowed, beside, dir.path());
+                let now = Instant::now();
+                group.bench_function(format!("{name}/{kind}{what}"), |bencher| {
+                    bencher.iter(|| record(&mut conn, protocol, operation, now));
+                });
+            }
         }
     }
     group.finish();

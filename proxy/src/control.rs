@@ -11,6 +11,7 @@ use weir_policy::decide::Mode;
 use crate::admin::probe::{Permit, Probes};
 use crate::admin::{Control, ModeState, Override};
 use crate::config::Settings;
+use crate::learn::Learning;
 use crate::report::Metrics;
 use crate::report::metrics::DialResult;
 use crate::report::tap::{Filter, NoTap, Room, Tap};
@@ -110,6 +111,10 @@ impl Control for SidecarControl {
             "warnings": in_force.policy.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "hosts": self.shared.names.to_json(),
         })
+    }
+
+    fn learning(&self) -> Option<Arc<Learning>> {
+        self.shared.reporter.learning().cloned()
     }
 
     fn probe(&self, port: u16) -> Permit {

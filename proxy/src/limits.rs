@@ -249,6 +249,13 @@ limits! {
         time Duration::from_secs(1), Duration::from_hours(24);
     reached: "both legs are closed";
 
+    /// Operations that each worker tells apart between two hand-overs to the profile; their texts
+    /// together have at most 256 bytes for each.
+    learned_keys: usize = 4096,
+        count 16, 1 << 16;
+    reached: "operations of further sorts are not learned until those are handed over, within a second";
+    metric: "weir_profile_dropped_total{cause=\"keys\"}";
+
     /// Addresses of one name in a policy.
     host_addresses: usize = 256,
         count 1, 4096;

@@ -27,6 +27,7 @@ use crate::doors;
 use crate::drain::{self, Ask};
 use crate::inspect::InspectorFactory;
 use crate::intercept::{Door, Intercept};
+use crate::learn::{self, Learning};
 use crate::live::{InForce, Live};
 use crate::looping;
 use crate::policies;
@@ -80,6 +81,9 @@ pub enum Error {
         /// What is wrong, and in which line.
         message: String,
     },
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(learn::StartError),
     /// The traffic log cannot be written.
     #[error(transparent)]
     TrafficLog(crate::report::StartError),
@@ -159,6 +163,7 @@ impl Sidecar {
             nonces: RandomState::new(),
             connections: AtomicU64::new(0),
         });
+        shared.govern_learning();
         if let Some(ready) = extras.ready {
             let all = listeners.iter().flat_map(|(listeners, _)| listeners);
             ready(&all.filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>());
@@ -219,6 +224,11 @@ impl Sidecar {
         info!(connections_cut = cut, "weir has ended");
         if !self.shared.reporter.close(LAST_WRITE) {
             warn!("the traffic log's last records were not written in time");
+        }
+        if let Some(learning) = self.shared.reporter.learning()
+            && !learning.close(LAST_WRITE)
+        {
+            warn!("what was learned last is not in the profile");
         }
         Ok(())
     }
@@ -375,8 +385,14 @@ fn redis_table(path: Option<&Path>) -> Result<&'static Table, Error> {
 fn reporter(settings: &Settings) -> Result<Arc<Reporter>, Error> {
     let log = settings.traffic_log.clone();
     let metrics = Arc::new(Metrics::new());
-    Reporter::new(log, settings.log_allowed, settings.log_detail, metrics)
-        .map_err(Error::TrafficLog)
+    let learning = settings
+        .profile
+        .as_ref()
+        .map(|files| Learning::start(files, metrics.clone()))
+        .transpose()
+        .map_err(Error::Profile)?;
+    let (allowed, detail) = (settings.log_allowed, settings.log_detail);
+    Reporter::learning_too(log, allowed, detail, metrics, learning).map_err(Error::TrafficLog)
 }
 
 /// A sidecar needs two descriptors for each connection: it takes what the hard limit gives.

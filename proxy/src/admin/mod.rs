@@ -7,17 +7,20 @@
 pub mod client;
 pub mod http;
 pub mod probe;
+mod profile;
 mod serve;
 pub mod socket;
 pub mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use weir_policy::decide::Mode;
 
+use crate::learn::Learning;
 use crate::report::Metrics;
 use crate::report::metrics::DialResult;
 use crate::report::tap::{Filter, NoTap, Tap};
@@ -39,6 +42,11 @@ pub trait Control: Send + Sync {
 
     /// The policy in force: its files and generation.
     fn policy(&self) -> Value;
+
+    /// The profile that is learned, if one is.
+    fn learning(&self) -> Option<Arc<Learning>> {
+        None
+    }
 
     /// Asks to probe a port of the application.
     fn probe(&self, port: u16) -> Permit;

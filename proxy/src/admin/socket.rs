@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::serve::{Answer, accept_until, answer, endless};
-use super::{Control, ModeState, Override};
+use super::{Control, ModeState, Override, profile};
 use crate::config::values::Mode;
 use crate::report::metrics::{AdminRejection, mode_word};
 use crate::report::tap::{Filter, NoTap};
@@ -143,10 +143,13 @@ async fn route(control: &dyn Control, request: Request<Incoming>) -> Answer {
             },
             Err((status, reason)) => error(status, &reason),
         },
+        ("/profile", &Method::GET) => profile::show(control.learning()).await,
+        ("/profile", &Method::POST) => profile::write(control.learning()).await,
+        ("/profile", _) => not_allowed("GET, POST"),
         ("/mode", _) => not_allowed("GET, PUT, DELETE"),
         ("/tap", &Method::GET) => tap(control, request.uri().query().unwrap_or_default()),
         ("/config" | "/policy" | "/tap", _) => not_allowed("GET"),
-        _ => error(StatusCode::NOT_FOUND, "there are /config, /mode, /policy and /tap"),
+        _ => error(StatusCode::NOT_FOUND, "there are /config, /mode, /policy, /profile and /tap"),
     }
 }
 
@@ -202,11 +205,11 @@ fn mode(state: &ModeState) -> Value {
     json!({ "mode": in_force, "configured": configured, "override": live })
 }
 
-fn ok(value: &Value) -> Answer {
+pub(super) fn ok(value: &Value) -> Answer {
     answer(StatusCode::OK, JSON, format!("{value}\n"))
 }
 
-fn error(status: StatusCode, reason: &str) -> Answer {
+pub(super) fn error(status: StatusCode, reason: &str) -> Answer {
     answer(status, JSON, format!("{}\n", json!({ "error": reason })))
 }
 

@@ -1,21 +1,22 @@
 //! One connection's reports.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_policy::decide::{Mode, Snapshot};
-use weir_policy::op::{Endpoint, Operation, Protocol, Side};
+use weir_policy::op::{Endpoint, Operation, Protocol};
 
 use super::id::ConnId;
 use super::local::{self, Local};
-use super::metrics::{Flow, side_word};
+use super::metrics::{Flow, LearnedResult, side_word};
 use super::record::{self, Phase};
 use super::reporter::{Fate, Reporter};
 use super::summary::{self, Sum};
 use super::tap::Seen;
 use super::text::Render;
-use super::{Detail, Outcome, Report, Text, Transaction, json};
+use super::{Detail, Outcome, Report, Text, Transaction, json, learned};
+use crate::learn::{Learned, Place};
 use crate::session::Leg;
 
 /// How often something long-lived has a record.
@@ -29,9 +30,7 @@ pub struct ConnReport {
     reporter: Arc<Reporter>,
     policy: Arc<Snapshot>,
     id: ConnId,
-    side: Side,
-    peer: IpAddr,
-    port: u16,
+    place: Place,
     mode: Mode,
     /// `conn` to `peer`, rendered once.
     members: Box<[u8]>,
@@ -51,6 +50,8 @@ struct Open {
     received: [u64; 2],
     due: Instant,
     logged: bool,
+    /// Whether it is still to be counted for the profile is here; `start` has nothing of it.
+    learned: Learned,
 }
 
 impl ConnReport {
@@ -82,9 +83,7 @@ impl ConnReport {
             reporter,
             policy,
             id,
-            side: endpoint.side,
-            peer: endpoint.peer,
-            port: endpoint.port,
+            place: Place { side: endpoint.side, peer: endpoint.peer, port: endpoint.port },
             mode,
             members: members.into_boxed_slice(),
             seq: 0,
@@ -92,6 +91,18 @@ impl ConnReport {
             open: Vec::new(),
             connection: None,
         }
+    }
+
+    pub(super) fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The connection's id.
@@ -108,6 +119,18 @@ impl ConnReport {
     pub fn received(&mut self, leg: Leg, bytes: u64) {
         self.received[leg as usize] += bytes;
         self.reporter.metrics().bytes(leg, Flow::Received, bytes);
+        if leg == Leg::Server && !self.open.is_empty() {
+            self.server_answers();
+        }
+    }
+
+    /// Of what is not read, the server accepts what it answers.
+    fn server_answers(&mut self) {
+        let unread =
+            |open: &&mut Open| matches!(open.start.protocol, Protocol::Tls | Protocol::Opaque);
+        for open in self.open.iter_mut().filter(unread) {
+            open.learned.count(LearnedResult::Accepted);
+        }
     }
 
     /// Bytes were written to a leg.
@@ -125,8 +148,10 @@ impl ConnReport {
         outcome: Outcome,
     ) {
         if self.connection.is_none() {
-            let transaction =
+            let mut transaction =
                 self.begin(now, protocol, Some(operation), &Detail::default(), outcome);
+            // It stands for what could not be read, and is no operation.
+            transaction.learned = Learned::default();
             self.started(&transaction);
             self.connection = Some(transaction);
         }
@@ -202,9 +227,9 @@ impl ConnReport {
     fn seen(&self, transaction: &Transaction, phase: Phase) -> Seen {
         Seen {
             protocol: transaction.protocol,
-            side: self.side,
-            peer: self.peer,
-            port: self.port,
+            side: self.place.side,
+            peer: self.place.peer,
+            port: self.place.port,
             verdict: transaction.verdict,
             status: transaction.status,
             duration_us: phase.duration_us(transaction.started),
@@ -234,7 +259,14 @@ impl ConnReport {
         };
         let (shapes, key) = local.shapes(queue);
         let op = transaction.text.op_value();
-        summary::key(transaction.text.mode(), self.side, self.port, transaction.protocol, op, key);
+        summary::key(
+            transaction.text.mode(),
+            self.place.side,
+            self.place.port,
+            transaction.protocol,
+            op,
+            key,
+        );
         shapes.add(key, sum);
     }
 }
@@ -249,11 +281,14 @@ impl Report for ConnReport {
         outcome: Outcome,
     ) -> Transaction {
         self.seq += 1;
+        let learned = self.learn(protocol, operation, &outcome);
         let text = match self.reporter.detail() {
             None => Text::bare(self.mode, outcome.entry),
             Some(full) => local::with(|local| {
+                let known = self.reporter.known_words();
                 let mut render =
-                    Render::new(local.take_text(), &mut local.scratch, full, self.mode);
+                    Render::new(local.take_text(), &mut local.scratch, full, self.mode)
+                        .knowing(known.as_deref().map(|known| &**known));
                 render.message(operation, detail);
                 let entries = &mut local.entries;
                 render.finish(detail.traceparent, outcome.entry, &self.policy, entries)
@@ -271,6 +306,7 @@ impl Report for ConnReport {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            learned,
         }
     }
 
@@ -288,9 +324,13 @@ impl Report for ConnReport {
         } else {
             Text::bare(transaction.text.mode(), transaction.entry)
         };
-        let start = Transaction { text, ..*transaction };
+        let mut learned = transaction.learned.clone();
+        if let Some(result) = learned::result(transaction, false) {
+            learned.count(result);
+        }
+        let start = Transaction { text, learned: Learned::default(), ..*transaction };
         let due = transaction.started + PERIOD;
-        self.open.push(Open { start, received: self.received, due, logged });
+        self.open.push(Open { start, received: self.received, due, logged, learned });
     }
 
     fn end(&mut self, now: Instant, mut transaction: Transaction) {
@@ -299,6 +339,10 @@ impl Report for ConnReport {
         let open = self.open.iter().position(|open| open.start.seq == transaction.seq);
         let open = open.map(|index| self.open.swap_remove(index));
         [transaction.bytes_in, transaction.bytes_out] = self.bytes(&transaction, open.as_ref());
+        let counts = open.as_ref().is_none_or(|open| open.learned.is_open());
+        if counts && let Some(result) = learned::result(&transaction, true) {
+            transaction.learned.count(result);
+        }
         local::with(|local| {
             let fate = match &open {
                 Some(open) if open.logged => Fate::Line,

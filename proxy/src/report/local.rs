@@ -3,13 +3,14 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use super::bounded::Due;
 use super::clock::Clock;
 use super::entries::Entries;
 use super::queue::{Batch, Queue};
 use super::summary::Shapes;
 use super::tap::{Hub, Outbox, Seen};
+use crate::learn::Table;
 
 /// A batch goes to the writer when it is this long: each wakes the writer's thread, which costs as
 /// much as several records where both share a core.
@@ -17,8 +18,6 @@ const BATCH: usize = 96 << 10;
 /// How many spare texts a thread keeps, and how large.
 const SPARE_TEXTS: usize = 512;
 const SPARE_TEXT: usize = 2 << 10;
-/// How often a thread's counted shapes join the others'.
-const SHAPES: Duration = Duration::from_secs(1);
 
 /// One thread's share of reporting.
 #[derive(Default)]
@@ -26,7 +25,7 @@ pub(super) struct Local {
     queue: Option<Arc<Queue>>,
     batch: Batch,
     shapes: Shapes,
-    shapes_due: Option<Instant>,
+    shapes_due: Due,
     taps: Outbox,
     /// For [`Reporter`](super::Reporter)s that sample: counts what could be logged.
     pub(super) sampled: u32,
@@ -36,6 +35,8 @@ pub(super) struct Local {
     pub(super) scratch: Vec<u8>,
     /// Entries in words.
     pub(super) entries: Entries,
+    /// What the profile is to know.
+    pub(super) learned: Table,
     texts: Vec<Vec<u8>>,
 }
 
@@ -119,16 +120,14 @@ impl Local {
         self.entries.tidy();
         self.send();
         self.taps.flush();
+        self.learned.hand_over(everything);
         if self.shapes.is_empty() {
             return;
         }
-        let now = Instant::now();
-        let due = *self.shapes_due.get_or_insert(now + SHAPES);
         if let Some(queue) = &self.queue
-            && (everything || now >= due)
+            && self.shapes_due.is_over(everything)
         {
             queue.merge(&mut self.shapes);
-            self.shapes_due = None;
         }
     }
 

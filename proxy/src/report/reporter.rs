@@ -11,6 +11,7 @@ use super::queue::Queue;
 use super::tap::Hub;
 use super::writer::{StartError, Writer};
 use crate::config::{LogAllowed, LogDetail, Target};
+use crate::learn::{Known, Learning};
 
 /// What becomes of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub struct Reporter {
     detail: LogDetail,
     queue: Option<Arc<Queue>>,
     taps: Arc<Hub>,
+    learning: Option<Arc<Learning>>,
 }
 
 impl Reporter {
@@ -45,6 +47,20 @@ impl Reporter {
         detail: LogDetail,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StartError> {
+        Self::learning_too(log, allowed, detail, metrics, None)
+    }
+
+    /// The same, and a profile is learned.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn learning_too(
+        log: Option<Target>,
+        allowed: LogAllowed,
+        detail: LogDetail,
+        metrics: Arc<Metrics>,
+        learning: Option<Arc<Learning>>,
+    ) -> Result<Arc<Self>, StartError> {
         let queue = match log {
             None => None,
             Some(target) => {
@@ -54,7 +70,7 @@ impl Reporter {
             }
         };
         let taps = Hub::new(Arc::clone(&metrics));
-        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue, taps }))
+        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue, taps, learning }))
     }
 
     /// Counters and gauges.
@@ -85,6 +101,17 @@ impl Reporter {
     pub fn close(&self, within: Duration) -> bool {
         local::with(|local| local.flush(true));
         self.queue.as_ref().is_none_or(|queue| queue.close(within))
+    }
+
+    /// The profile that is learned, if one is.
+    pub fn learning(&self) -> Option<&Arc<Learning>> {
+        self.learning.as_ref()
+    }
+
+    /// The words that the log may show, where not every word may be.
+    pub(super) fn known_words(&self) -> Option<arc_swap::Guard<Arc<Known>>> {
+        let learning = self.learning.as_ref().filter(|_| self.detail == LogDetail::Masked);
+        learning.map(|learning| learning.words())
     }
 
     pub(super) fn next_id(&self) -> ConnId {

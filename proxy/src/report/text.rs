@@ -9,6 +9,7 @@ use weir_policy::op::{HttpOp, Operation, RedisOp};
 use super::entries::Entries;
 use super::{Detail, json, mask};
 use crate::config::LogDetail;
+use crate::learn::Known;
 
 /// How much of a text from traffic a record holds, in bytes.
 const TEXT: usize = 1024;
@@ -96,6 +97,7 @@ pub(super) struct Render<'a> {
     text: Text,
     scratch: &'a mut Vec<u8>,
     detail: LogDetail,
+    known: Option<&'a Known>,
 }
 
 impl<'a> Render<'a> {
@@ -106,7 +108,12 @@ impl<'a> Render<'a> {
         detail: LogDetail,
         mode: Mode,
     ) -> Self {
-        Self { text: Text { bytes, mode, ..Text::default() }, scratch, detail }
+        Self { text: Text { bytes, mode, ..Text::default() }, scratch, detail, known: None }
+    }
+
+    /// Shows these words alone, and not all.
+    pub(super) fn knowing(self, known: Option<&'a Known>) -> Self {
+        Self { known, ..self }
     }
 
     /// `host` to `detail`.
@@ -143,12 +150,13 @@ impl<'a> Render<'a> {
         let http = &HttpOp { authority: http.authority.map(without_userinfo), ..http.clone() };
         self.name("host", http.authority);
         self.name("user", detail.user);
-        self.op(|out| mask::http_shape(http, out));
+        let known = self.known;
+        self.op(|out| mask::http_shape(http, known, out));
         let full = self.detail;
         if full == LogDetail::Masked && detail.query.is_none() && self.detail_from_op(http.method) {
             return;
         }
-        self.detail(|out| mask::target(http.path, detail.query, full, out));
+        self.detail(|out| mask::target(http.path, detail.query, full, known, out));
     }
 
     fn redis(&mut self, redis: &RedisOp<'_>, detail: &Detail<'_>) {
@@ -156,9 +164,10 @@ impl<'a> Render<'a> {
             self.databases(redis.databases);
         }
         self.name("user", detail.user);
-        self.op(|out| mask::redis_shape(redis, out));
+        let known = self.known;
+        self.op(|out| mask::redis_shape(redis, known, out));
         let full = self.detail;
-        self.detail(|out| mask::command(redis, full, TEXT, out));
+        self.detail(|out| mask::command(redis, full, known, TEXT, out));
     }
 
     fn databases(&mut self, databases: &[u32]) {

@@ -136,9 +136,17 @@ impl Learner {
         &self.profile
     }
 
-    /// Takes over what another profile with this key has.
+    /// Takes over what another profile has. Hashes of another key than this learner's are
+    /// forgotten: its own would be compared with them from then on.
     pub fn join(&mut self, other: &Profile) {
-        self.profile.join(other);
+        let key_id = self.profile.key_id;
+        if other.key_id == key_id {
+            self.profile.join(other);
+        } else {
+            let mut other = Profile { key_id, ..other.clone() };
+            other.forget_hashes();
+            self.profile.join(&other);
+        }
         self.look_again();
     }
 

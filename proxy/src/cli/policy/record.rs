@@ -72,7 +72,7 @@ impl Record {
             _ => String::new(),
         };
         let what = unmasked(&what);
-        if what.contains("{}") || what.contains('…') {
+        if what.contains("{}") || what.contains("{new}") || what.contains('…') {
             return Err("the log masks or cuts a part of it".to_owned());
         }
         Ok(format!("{} {} :{port} {protocol}{what}", need("side")?, need("peer")?))

@@ -10,13 +10,13 @@ fn http(method: &'static [u8], path: &'static [u8]) -> HttpOp<'static> {
 
 fn shape(path: &'static str) -> String {
     let mut out = Vec::new();
-    http_shape(&http(b"GET", path.as_bytes()), &mut out);
+    http_shape(&http(b"GET", path.as_bytes()), None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
 fn detail(path: &str, query: &str, detail: LogDetail) -> String {
     let mut out = Vec::new();
-    target(path.as_bytes(), Some(query.as_bytes()), detail, &mut out);
+    target(path.as_bytes(), Some(query.as_bytes()), detail, None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn paths_lose_their_variable_parts() {
 fn a_tunnel_names_its_end() {
     let mut out = Vec::new();
     let connect = HttpOp { authority: Some(b"db.shop:443"), ..http(b"CONNECT", b"") };
-    http_shape(&connect, &mut out);
+    http_shape(&connect, None, &mut out);
     assert_eq!(out, b"CONNECT db.shop:443");
 }
 
@@ -96,7 +96,7 @@ impl KeySource for Slice {
 
 fn shape_of(op: &RedisOp<'_>) -> String {
     let mut out = Vec::new();
-    redis_shape(op, &mut out);
+    redis_shape(op, None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -124,6 +124,35 @@ fn a_shape_is_bounded() {
     assert!(shape.len() < SHAPE + 40 && shape.ends_with('…'), "{}", shape.len());
     let same: Vec<&[u8]> = vec![b"cart:7"; 10_000];
     assert_eq!(shape_of(&redis("MGET", &same, &[])), "MGET cart:{int} …");
+}
+
+#[test]
+fn words_that_nothing_names_are_new_where_a_profile_is_kept() {
+    let known: Known = [&b"carts"[..], b"caf%C3%A9", b"{x}", b"cart"].map(Box::from).into();
+    let known = Some(&known);
+    let shown = |path: &str| {
+        let mut out = Vec::new();
+        http_shape(
+            &http(b"GET", Box::leak(path.to_owned().into_boxed_str()).as_bytes()),
+            known,
+            &mut out,
+        );
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(shown("/carts/7/hunter2/"), "GET /carts/{int}/{new}/");
+    assert_eq!(shown("/c%61rts/caf%c3%a9//{x}"), r"GET /carts/caf%C3%A9//\{x\}");
+    assert_eq!(shown("/carts;hunter2=hunter2;v=1"), "GET /carts;{new}={};{new}={int}");
+    assert_eq!(shown("*"), "GET *");
+    let mut out = Vec::new();
+    target(b"/carts/hunter2", Some(b"q=red&page=2"), LogDetail::Masked, known, &mut out);
+    assert_eq!(out, b"/carts/{new}?q={}&page={int}");
+    let mut out = Vec::new();
+    let op = redis("mget", &[b"cart:7", b"hunter2:x y"], &[b"cart:news"]);
+    redis_shape(&op, known, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "MGET cart:{int} {new}:{new} &cart:{new}");
+    let mut out = Vec::new();
+    command(&op, LogDetail::Masked, known, 1024, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "MGET cart:{int} {new}:{new} cart:{new}");
 }
 
 /// Whether a policy with this one entry allows the operation.
@@ -159,7 +188,7 @@ proptest! {
         prop_assume!(weir_policy::path::ambiguities(path.as_bytes()).is_empty());
         let op = HttpOp { method: b"GET", authority: None, path: path.as_bytes(), upgrade: None, override_header: None };
         let mut entry = Vec::new();
-        http_shape(&op, &mut entry);
+        http_shape(&op, None, &mut entry);
         let entry = String::from_utf8(entry).unwrap();
         prop_assert!(allows("http", &entry, &Operation::Http(op)), "{path} {entry}");
     }

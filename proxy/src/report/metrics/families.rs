@@ -82,6 +82,14 @@ families! {
         "Memory taken from the process's budget";
     MEMORY_LIMIT = Gauge "weir_memory_limit_bytes" []
         "The process's memory budget, at which accepting pauses; 0: none";
+    PROFILE_OPERATIONS = Counter "weir_profile_operations_total" ["result"]
+        "Operations that the profile took in, by how they ended";
+    PROFILE_DROPPED = Counter "weir_profile_dropped_total" ["cause"]
+        "Operations that the profile does not have, or not by their shape, by what was short";
+    PROFILE_WRITES = Counter "weir_profile_writes_total" ["result"]
+        "Attempts to write the profile to its file, by result";
+    PROFILE_NODES = Gauge "weir_profile_nodes" []
+        "Shapes and their parts that the profile holds";
     ADMIN_REJECTED = Counter "weir_admin_rejected_total" ["cause"]
         "Connections to the admin endpoint or the socket that were turned away";
 }

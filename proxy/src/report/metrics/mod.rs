@@ -14,7 +14,9 @@ use weir_policy::decide::Mode;
 use weir_policy::op::{Protocol, Side};
 
 pub use families::{FAMILIES, Family, Sort};
-pub use labels::{AdminRejection, ConnectionOutcome, DialResult, Flow};
+pub use labels::{
+    AdminRejection, ConnectionOutcome, DialResult, Flow, LearnedResult, NotLearned, ProfileWrite,
+};
 
 use super::reason::{Kind, VIOLATIONS, violation_label};
 use super::{Reason, Verdict};
@@ -120,6 +122,12 @@ impl Metrics {
         for cause in AdminRejection::ALL {
             self.counter(&families::ADMIN_REJECTED, &[("cause", cause.label())]).increment(0);
         }
+        LearnedResult::ALL.into_iter().for_each(|result| self.learned(result, 0));
+        NotLearned::ALL.into_iter().for_each(|cause| self.not_learned(cause, 0));
+        for result in ProfileWrite::ALL {
+            self.counter(&families::PROFILE_WRITES, &[("result", result.label())]).increment(0);
+        }
+        self.profile_nodes(0);
         for limit in Limits::TABLE {
             self.counter(&families::LIMITS, &[("limit", limit.label)]).increment(0);
         }
@@ -269,6 +277,27 @@ impl Metrics {
     /// A host of the policy did not resolve; its last addresses stand.
     pub fn resolve_failed(&self) {
         self.counter(&families::RESOLVE_FAILURES, &[]).increment(1);
+    }
+
+    /// The profile took operations in.
+    pub(crate) fn learned(&self, result: LearnedResult, operations: u64) {
+        self.counter(&families::PROFILE_OPERATIONS, &[("result", result.label())])
+            .increment(operations);
+    }
+
+    /// The profile does not have operations, or not by their shape.
+    pub(crate) fn not_learned(&self, cause: NotLearned, operations: u64) {
+        self.counter(&families::PROFILE_DROPPED, &[("cause", cause.label())]).increment(operations);
+    }
+
+    /// The profile was to be written.
+    pub(crate) fn profile_written(&self, result: ProfileWrite) {
+        self.counter(&families::PROFILE_WRITES, &[("result", result.label())]).increment(1);
+    }
+
+    /// How much the profile holds.
+    pub(crate) fn profile_nodes(&self, nodes: usize) {
+        set(&self.gauge(&families::PROFILE_NODES, &[]), nodes as u64);
     }
 
     /// A connection to the admin endpoint or the socket was turned away.
