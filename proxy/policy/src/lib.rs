@@ -2,6 +2,7 @@
 //!
 //! - [`op`]: operations, as sessions build them from parsed messages.
 //! - [`parse`]: policy files into [`TrafficPolicy`]; every error names file, line and column.
+//! - [`masked`]: decisions on what the traffic log tells of an operation.
 //! - [`Snapshot`]: compiled policies; [`decide`] has the words in which it answers.
 
 pub mod class;
@@ -17,6 +18,7 @@ mod file;
 mod hash;
 mod host;
 pub mod learned;
+pub mod masked;
 mod miss;
 mod model;
 pub mod op;
