@@ -278,8 +278,9 @@ impl Report for ConnReport {
                 _ => self.reporter.fate(verdict, local),
             };
             match fate {
-                Fate::Line => self.line(local, &transaction, Phase::End(now), None),
-                Fate::Count => self.count(local, now, &transaction),
+                // A summary tells shapes only.
+                Fate::Count if !transaction.text.asks() => self.count(local, now, &transaction),
+                Fate::Line | Fate::Count => self.line(local, &transaction, Phase::End(now), None),
                 Fate::Nothing => {}
             }
             local.give_text(transaction.text.into_bytes());

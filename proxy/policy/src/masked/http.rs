@@ -75,8 +75,8 @@ impl Http {
             method: method.to_owned(),
             target,
             authority: Known::of_name(record.host),
-            upgrade: Known::of(record.upgrade),
-            override_header: Known::of(record.override_header),
+            upgrade: Known::of_name(record.upgrade),
+            override_header: Known::of_name(record.override_header),
             certain,
             possible,
         })

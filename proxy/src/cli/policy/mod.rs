@@ -5,10 +5,11 @@ mod diff;
 mod explain;
 pub(super) mod files;
 mod record;
+mod replay;
 
 use super::failure::Failure;
 
-/// Check a policy, explain what it says of an operation, compare two
+/// Check a policy, explain what it says of an operation, replay a log against it, compare two
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -21,6 +22,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Diff(diff::Args),
+    Replay(replay::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -28,5 +30,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Replay(args) => replay::run(args),
     }
 }
