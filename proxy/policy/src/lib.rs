@@ -26,6 +26,7 @@ pub mod path;
 mod pattern;
 mod peers;
 pub mod shape;
+pub mod suggest;
 pub mod text;
 mod trie;
 mod words;

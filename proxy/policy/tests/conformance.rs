@@ -8,6 +8,7 @@ use serde::Deserialize;
 use weir_policy::decide::{Decision, Mode};
 use weir_policy::masked::{Doubt, Judgement, KeysTold, Masked, Place, Record, Told};
 use weir_policy::op::{Endpoint, Keys, Operation, Protocol, Script, Side};
+use weir_policy::suggest::{Nothing, suggest};
 use weir_policy::text::OwnedOp;
 use weir_policy::{Addresses, Date, Defaults, Errors, Separators, Snapshot, parse, shape};
 
@@ -177,3 +178,59 @@ fn every_operation_has_its_verdict_in_a_log_in_full() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn what_would_allow_an_operation_does() {
+    let endpoint = Endpoint { side: Side::Inbound, peer: [192, 0, 2, 1].into(), port: 1 };
+    let (mut suggested, mut nothing) = (0, Vec::new());
+    for group in groups().iter().filter(|group| group.error.is_none()) {
+        let snapshot = compile(&group.rule).unwrap();
+        let protocol = snapshot.admit(&endpoint).protocol.unwrap_or(Protocol::Opaque);
+        for (text, verdict) in &group.cases {
+            let op = OwnedOp::parse(protocol, text).unwrap();
+            match suggest(&snapshot, &endpoint, &op.operation()) {
+                Err(Nothing::Allowed) => assert_eq!(verdict, "allowed", "{text}"),
+                Err(Nothing::Denied(_)) => assert_eq!(verdict, "denied", "{text}"),
+                Err(_) => nothing.push(text.clone()),
+                // As a rule of its own beside that of the group, in one more policy.
+                Ok(suggestion) => {
+                    let lines: Vec<String> = match suggestion.lines.as_slice() {
+                        [entry] => vec![format!("allow:\n    {entry}")],
+                        lines => lines.to_vec(),
+                    };
+                    suggested += 1;
+                    let rule = lines.join("\n    ");
+                    if suggestion.field == "spec.inbound" {
+                        continue;
+                    }
+                    let limits = group.rule.lines().filter(|line| {
+                        ["protocol", "hosts", "databases", "separators"]
+                            .iter()
+                            .any(|field| line.starts_with(field))
+                    });
+                    let limits: Vec<&str> = limits.collect();
+                    let alone = compile(&format!(
+                        "{}\n{}",
+                        limits.join("\n"),
+                        rule.replace("\n    ", "\n")
+                    ));
+                    let alone = alone.unwrap_or_else(|e| panic!("{text}: {suggestion}\n{e}"));
+                    let rules = alone.admit(&endpoint).rules;
+                    let decision = alone.decide(&rules, &endpoint, &op.operation());
+                    assert!(matches!(decision, Decision::Allowed(_)), "{text}: {suggestion}");
+                }
+            }
+        }
+    }
+    assert!(suggested >= 100, "{suggested}");
+    assert_eq!(nothing, NOTHING);
+}
+
+/// Operations of the file that no entry can name.
+const NOTHING: &[&str] = &[
+    "cart.shop GET *",
+    "cart.shop get /carts",
+    "cart.shop GET *",
+    "x GET /live upgrade=h2c",
+    "db.shop CONNECT",
+];

@@ -139,6 +139,11 @@ impl Snapshot {
         entry.expires.zip(self.compiled.today).is_some_and(|(last, today)| last < today)
     }
 
+    /// The day that the policies were compiled for.
+    pub(crate) fn today(&self) -> Option<Date> {
+        self.compiled.today
+    }
+
     /// What names resolve to here.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses

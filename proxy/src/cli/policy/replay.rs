@@ -14,7 +14,8 @@ use super::files;
 use crate::cli::failure::{Failure, Message};
 use crate::cli::terminal;
 use lines::{Lines, Progress};
-use masked::{Judge, Outcome};
+use masked::Outcome;
+pub(super) use masked::{Judge, Said};
 use tally::Tally;
 
 /// Replay a traffic log: which of its operations policies allow, refuse, or cannot be told of

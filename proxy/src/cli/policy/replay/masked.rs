@@ -49,7 +49,7 @@ struct Line<'a> {
 
 /// What the policies say of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Said {
+pub(in crate::cli::policy) enum Said {
     /// Allowed, or passed because nothing governs it.
     Allowed { ungoverned: bool },
     /// Refused: the reason.
@@ -60,7 +60,7 @@ pub(super) enum Said {
 
 impl Said {
     /// The word for it.
-    pub(super) fn result(&self) -> &'static str {
+    pub(in crate::cli::policy) fn result(&self) -> &'static str {
         match self {
             Said::Allowed { .. } => "allowed",
             Said::Refused(_) => "refused",
@@ -69,7 +69,7 @@ impl Said {
     }
 
     /// Why; nothing if an entry allows it.
-    pub(super) fn reason(&self) -> &str {
+    pub(in crate::cli::policy) fn reason(&self) -> &str {
         match self {
             Said::Allowed { ungoverned: false } => "",
             Said::Allowed { ungoverned: true } => "ungoverned",
@@ -80,25 +80,25 @@ impl Said {
 }
 
 /// One record, decided.
-pub(super) struct Outcome<'a> {
-    pub(super) id: Option<String>,
-    pub(super) side: &'static str,
-    pub(super) port: Option<u16>,
-    pub(super) protocol: &'static str,
-    pub(super) op: Cow<'a, str>,
-    pub(super) count: u64,
-    pub(super) said: Said,
+pub(in crate::cli::policy) struct Outcome<'a> {
+    pub(in crate::cli::policy) id: Option<String>,
+    pub(in crate::cli::policy) side: &'static str,
+    pub(in crate::cli::policy) port: Option<u16>,
+    pub(in crate::cli::policy) protocol: &'static str,
+    pub(in crate::cli::policy) op: Cow<'a, str>,
+    pub(in crate::cli::policy) count: u64,
+    pub(in crate::cli::policy) said: Said,
 }
 
 /// Decides the lines of a log, one after the other.
-pub(super) struct Judge<'a> {
+pub(in crate::cli::policy) struct Judge<'a> {
     snapshot: &'a Snapshot,
     known: HashMap<String, Said>,
     open: HashSet<String>,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+    pub(in crate::cli::policy) fn new(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, known: HashMap::new(), open: HashSet::new() }
     }
 
@@ -106,7 +106,10 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// Why it is no record.
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<Option<Outcome<'static>>, &'static str> {
+    pub(in crate::cli::policy) fn line(
+        &mut self,
+        line: &[u8],
+    ) -> Result<Option<Outcome<'static>>, &'static str> {
         let line: Line<'_> = serde_json::from_slice(line).map_err(|_| "it is no JSON record")?;
         if line.schema != SCHEMA {
             return Err("its schema is another than weir.dev/traffic/v1");
