@@ -104,7 +104,7 @@ pub fn suggest(
     }
     let in_rules = rules(snapshot, endpoint, operation)
         .into_iter()
-        .filter_map(|(policy, rule)| in_rule(snapshot, policy, rule, operation));
+        .filter_map(|place| in_rule(snapshot, &place, operation));
     let whole = snapshot.policies().iter().enumerate().filter_map(|(number, policy)| {
         policy.rules(endpoint.side)?;
         as_rule(number, policy, endpoint, operation, protocol)
@@ -147,33 +147,39 @@ fn of_other_protocol<'a>(
     other.map(|rule| &rule.at)
 }
 
+/// A rule that an entry for the operation could stand in.
+struct Place<'a> {
+    policy: (usize, &'a TrafficPolicy),
+    rule: (usize, &'a Rule),
+}
+
 /// The rules that an entry for the operation could stand in, the nearest first: those whose
 /// entries come nearest.
 fn rules<'a>(
     snapshot: &'a Snapshot,
     endpoint: &Endpoint,
     operation: &Operation<'_>,
-) -> Vec<((usize, &'a TrafficPolicy), (usize, &'a Rule))> {
+) -> Vec<Place<'a>> {
     let mut found = Vec::new();
     for policy in snapshot.policies().iter().enumerate() {
         let rules = policy.1.rules(endpoint.side).unwrap_or_default();
         for rule in rules.iter().enumerate() {
             if let Some(nearest) = serves(rule.1, endpoint, operation, snapshot.addresses()) {
-                found.push((nearest, policy, rule));
+                found.push((nearest, Place { policy, rule }));
             }
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    found.into_iter().map(|(_, policy, rule)| (policy, rule)).collect()
+    found.into_iter().map(|(_, place)| place).collect()
 }
 
 /// An entry in a rule that is there.
 fn in_rule(
     snapshot: &Snapshot,
-    (number, policy): (usize, &TrafficPolicy),
-    (index, rule): (usize, &Rule),
+    place: &Place<'_>,
     operation: &Operation<'_>,
 ) -> Option<(Suggestion, Changed)> {
+    let ((number, policy), (index, rule)) = (place.policy, place.rule);
     let line = Line::of(operation, rule.separators)?;
     let mut changed = rule.clone();
     let last = rule.allow.iter().rfind(|entry| !snapshot.is_expired(entry));

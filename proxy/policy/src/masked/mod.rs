@@ -25,6 +25,7 @@
 mod decide;
 mod fit;
 mod http;
+mod path;
 mod redis;
 mod text;
 

@@ -1,8 +1,7 @@
 //! Redis commands as the log tells them.
 
 use super::fit::{Doubt, Fit, Short};
-use super::http::uncut;
-use super::text::{Hole, Piece, Reading, Text};
+use super::text::{Hole, Piece, Reading, Text, uncut};
 use super::{BadRecord, KeysTold, Record, Told};
 use crate::class::classify;
 use crate::entry::List;

@@ -45,6 +45,17 @@ pub(super) struct Reading {
 /// What begins a wildcard in a channel's pattern.
 pub(super) const WILD: &[u8] = b"*?[\\";
 
+/// The log cuts texts at 1,024 bytes; bytes that are not UTF-8 have become longer.
+const CUT: usize = 1000;
+
+/// The text without the `…` that the log has put behind it, and whether there was one.
+pub(super) fn uncut(text: &str) -> (&str, bool) {
+    match text.strip_suffix('…') {
+        Some(head) if head.len() >= CUT => (head, true),
+        _ => (text, false),
+    }
+}
+
 impl Hole {
     /// The hole of this name between braces.
     pub(super) fn named(name: &str) -> Option<Self> {

@@ -108,7 +108,7 @@ impl Progress {
     /// Says it, if it is time.
     pub(super) fn tell(&mut self, number: u64, read: u64) {
         let Some(due) = self.due else { return };
-        if number % 1024 != 0 || Instant::now() < due {
+        if !number.is_multiple_of(1024) || Instant::now() < due {
             return;
         }
         self.due = Some(Instant::now() + PERIOD);

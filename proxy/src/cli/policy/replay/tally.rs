@@ -152,8 +152,7 @@ impl Tally {
         };
         let _ = writeln!(
             text,
-            "{} operations: {} allowed{ungoverned}, {} refused, {} undecidable: the log cannot \
-             decide {}",
+            "{} operations: {} allowed{ungoverned}, {} refused, {} undecidable{}",
             self.operations(),
             self.allowed,
             self.refused,
@@ -200,11 +199,12 @@ impl std::fmt::Display for Group {
     }
 }
 
-/// A share in percent; what is not nothing is not shown as nothing.
+/// What share of all the log cannot decide; what is not nothing is not shown as nothing.
 fn share(part: u64, of: u64) -> String {
-    match part as f64 * 100.0 / of.max(1) as f64 {
-        0.0 => "none of them".to_owned(),
-        share if share < 0.1 => "less than 0.1 %".to_owned(),
-        share => format!("{share:.1} %"),
-    }
+    let percent = match part as f64 * 100.0 / of.max(1) as f64 {
+        0.0 => return String::new(),
+        percent if percent < 0.1 => "less than 0.1".to_owned(),
+        percent => format!("{percent:.1}"),
+    };
+    format!(": the log cannot decide {percent} %")
 }
