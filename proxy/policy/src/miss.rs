@@ -27,6 +27,8 @@ pub(crate) enum Miss {
     Upgrade(String),
     /// Ambiguities that are not permitted.
     Ambiguous(Vec<&'static str>),
+    /// Another method; the path is covered.
+    Method,
     /// The path, or what `target` names, is another; with how many parts are the same.
     Path { same_parts: std::cmp::Reverse<usize>, why: String },
     /// A key or channel that no pattern covers.
@@ -37,8 +39,6 @@ pub(crate) enum Miss {
     Script,
     /// Another subcommand.
     Subcommand,
-    /// Another method; the path is covered.
-    Method,
     /// Nothing is alike.
     Other,
 }

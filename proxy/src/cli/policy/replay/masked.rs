@@ -16,7 +16,7 @@ use weir_policy::path::Ambiguities;
 /// The version of the log's fields that is read here.
 const SCHEMA: &str = "weir.dev/traffic/v1";
 /// So many answers are kept for records like those before.
-const KNOWN: usize = 32 << 10;
+const KNOWN: usize = 16 << 10;
 /// So many long-lived operations are followed at a time.
 const OPEN: usize = 256 << 10;
 /// A command of more bytes may have been judged in pieces, of which its record shows the first:
