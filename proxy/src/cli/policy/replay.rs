@@ -80,7 +80,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         progress.tell(number, lines.read());
     }
     progress.end();
-    let name = args.log.display().to_string();
+    let name = match args.log.display().to_string() {
+        name if name == "-" => "standard input".to_owned(),
+        name => name,
+    };
     tally.warn(&name);
     if tally.operations() == 0 {
         return Err(Failure::usage(format!("{name} has no record that can be replayed")).hint(
