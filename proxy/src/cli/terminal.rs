@@ -1,5 +1,6 @@
 //! Standard output and error: colours for people, plain text for everything else.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write as _};
 
 use clap::builder::StyledStr;
@@ -42,6 +43,16 @@ pub(super) fn stdout_width() -> usize {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
         _ => 80,
     }
+}
+
+/// A text from a file that anyone may have written to, without what a terminal would obey.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escape =
+        |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// Writes to standard output. A reader that has gone away (`weir … | head`) is no failure.

@@ -348,10 +348,12 @@ impl Report for ConnReport {
                 Some(open) if open.logged => Fate::Line,
                 _ => self.reporter.fate(verdict, local),
             };
-            if fate == Fate::Count {
+            // A summary tells shapes only.
+            let line = fate == Fate::Line || (fate == Fate::Count && transaction.text.asks());
+            if fate == Fate::Count && !line {
                 self.count(local, now, &transaction);
             }
-            self.line(local, &transaction, Phase::End(now), None, fate == Fate::Line);
+            self.line(local, &transaction, Phase::End(now), None, line);
             local.give_text(transaction.text.into_bytes());
         });
     }
