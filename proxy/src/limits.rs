@@ -266,6 +266,17 @@ limits! {
         time Duration::ZERO, Duration::from_hours(24);
     reached: "new connections to and from it match this name no more; it stays while others are open";
     metric: "none";
+
+    /// Taps (`weir tap`) that may be attached at once.
+    taps: usize = 16,
+        count 0, 256;
+    reached: "the next is answered with 429";
+
+    /// Records that wait for one tap, in bytes.
+    tap_bytes: usize = 1 << 20,
+        bytes 128 << 10, 64 << 20;
+    reached: "records are dropped for this tap, and it is told how many";
+    metric: "weir_tap_dropped_total";
 }
 
 #[cfg(test)]

@@ -187,6 +187,7 @@ impl Sidecar {
             doors.spawn(serve_socket(socket, self.control.clone(), until(ended)));
         }
         let mut background = JoinSet::new();
+        background.spawn(self.shared.reporter.taps().clone().run());
         background.spawn(resolve::resolve(self.shared.clone()));
         // Who connects meanwhile waits: nobody is refused for a name that is about to be known.
         self.shared.names.settle().await;
@@ -212,14 +213,15 @@ impl Sidecar {
             () = self.signals.again() => self.shared.budget.connections(),
         };
         tasks.shutdown().await;
+        // Relaying threads hand their last records over, to taps and to the log.
+        if let Some(workers) = Arc::into_inner(workers) {
+            drop(workers);
+        }
+        self.shared.reporter.taps().close();
         end.send_replace(true);
         // The doors finish the answers under way; nobody may keep them open for long.
         let _ = tokio::time::timeout(LAST_WRITE, doors.join_all()).await;
         info!(connections_cut = cut, "weir has ended");
-        // Relaying threads hand their last records over, then the log is written out.
-        if let Some(workers) = Arc::into_inner(workers) {
-            drop(workers);
-        }
         if !self.shared.reporter.close(LAST_WRITE) {
             warn!("the traffic log's last records were not written in time");
         }

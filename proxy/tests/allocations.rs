@@ -9,6 +9,7 @@ use std::time::Instant;
 use weir::config::{LogAllowed, LogDetail, ProfileFiles, Target};
 use weir::learn::Learning;
 use weir::limits::Limits;
+use weir::report::tap::{Filter, Hub, Room};
 use weir::report::{ConnReport, Metrics, Reporter};
 use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
 use weir_parsers::redis::Table;
@@ -33,6 +34,7 @@ struct Connection {
     endpoint: Endpoint,
     limits: Limits,
     report: ConnReport,
+    taps: Arc<Hub>,
     session: Session,
     actions: Actions,
 }
@@ -58,13 +60,14 @@ impl Connection {
         let metrics = Arc::new(Metrics::new());
         let (allowed, detail) = (LogAllowed::All, LogDetail::Masked);
         let reporter = Reporter::learning_too(log, allowed, detail, metrics, learning).unwrap();
+        let taps = reporter.taps().clone();
         let (client, server) = (SocketAddr::from((peer, 40_000)), SocketAddr::from((peer, port)));
         let report = ConnReport::new(reporter, policy.clone(), &endpoint, client, server, mode);
         let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: 1 };
         let session = Session::new(&admission, options);
         let limits = Limits::default();
         let actions = Actions::default();
-        Self { policy, admission, endpoint, limits, report, session, actions }
+        Self { policy, admission, endpoint, limits, report, taps, session, actions }
     }
 
     /// Hands in what a leg brings; all of it must pass.
@@ -133,6 +136,19 @@ fn records_are_handed_over_by_the_batch() {
         connection.exchange(request, response, 500);
         let counted = allocation_counter::measure(|| connection.exchange(request, response, 1000));
         // About a hundred records make a batch of 32 KiB.
+        assert!(counted.count_total <= 100, "{}: {counted:?}", request.escape_ascii());
+    }
+}
+
+#[test]
+fn a_tap_has_records_by_the_batch() {
+    for (port, request, response) in EXCHANGES {
+        let mut connection = Connection::new(port, None);
+        let room = Room { taps: 1, bytes: 1 << 20 };
+        let _tap = connection.taps.attach(Filter::default(), room).unwrap();
+        connection.exchange(request, response, 500);
+        let counted = allocation_counter::measure(|| connection.exchange(request, response, 1000));
+        // About two hundred records make a batch of 64 KiB.
         assert!(counted.count_total <= 100, "{}: {counted:?}", request.escape_ascii());
     }
 }

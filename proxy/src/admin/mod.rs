@@ -1,7 +1,7 @@
 //! What an operator sees and sets of a running sidecar.
 //!
 //! Two doors: [`http`] for anyone who reaches the pod, with metrics and health alone, and
-//! [`socket`] for the sidecar's own user and root, with mode, configuration and policy. Both
+//! [`socket`] for the sidecar's own user and root, with mode, configuration, policy and taps. Both
 //! ask a [`Control`].
 
 pub mod client;
@@ -10,6 +10,7 @@ pub mod probe;
 mod profile;
 mod serve;
 pub mod socket;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use weir_policy::decide::Mode;
 use crate::learn::Learning;
 use crate::report::Metrics;
 use crate::report::metrics::DialResult;
+use crate::report::tap::{Filter, NoTap, Tap};
 use probe::Permit;
 
 /// A running sidecar, as its doors see it.
@@ -63,6 +65,12 @@ pub trait Control: Send + Sync {
 
     /// Takes the override back, if there is one.
     fn clear_mode(&self);
+
+    /// A tap of the records that `filter` wants.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    fn tap(&self, filter: Filter) -> Result<Tap, NoTap>;
 }
 
 /// A mode that an operator set while the sidecar runs.

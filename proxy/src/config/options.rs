@@ -83,8 +83,8 @@ pub struct Options {
     #[arg(long, value_name = "PORTS", env = "WEIR_PROBE_PORTS", help_heading = "Operation")]
     pub probe_ports: Option<Ports>,
 
-    /// The Unix socket for `weir mode`, mode 0600, or `off` [default: /run/weir/weir.sock, with
-    /// --forward off]
+    /// The Unix socket for `weir mode` and `weir tap`, mode 0600, or `off` [default:
+    /// /run/weir/weir.sock, with --forward off]
     #[arg(long, value_name = "PATH", help_heading = "Operation")]
     pub socket: Option<SocketPath>,
 

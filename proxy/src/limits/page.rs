@@ -43,7 +43,8 @@ const PROCESS: &str = "
 | a text in a record | 1 KiB | it is cut, and ends in `…` | none |
 | the program's own log, waiting to be written | 1024 lines | lines are dropped; a later line says how many | none |
 | connections to the admin endpoint, and to the socket | 64 each | the oldest is closed | `weir_admin_rejected_total{cause=\"busy\"}` |
-| one such connection | 15 s, 5 s for its request | it is closed | none |
+| one such connection, but for a tap's | 15 s, 5 s for its request | it is closed | none |
+| records on their way to the taps | 32 batches of 64 KiB | records are dropped, and all taps are told how many | `weir_tap_dropped_total` |
 | bytes read after a refusal, so that it arrives | 16 MiB, and `linger` | both legs are closed | none |
 ";
 

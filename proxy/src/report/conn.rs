@@ -13,6 +13,7 @@ use super::metrics::{Flow, LearnedResult, side_word};
 use super::record::{self, Phase};
 use super::reporter::{Fate, Reporter};
 use super::summary::{self, Sum};
+use super::tap::Seen;
 use super::text::Render;
 use super::{Detail, Outcome, Report, Text, Transaction, json, learned};
 use crate::learn::{Learned, Place};
@@ -189,28 +190,50 @@ impl ConnReport {
             if self.open[i].due <= now {
                 self.open[i].due = now + PERIOD;
                 let open = &self.open[i];
-                if open.logged {
-                    local::with(|local| self.line(local, &open.start, Phase::Open(now), open));
-                }
+                local::with(|local| {
+                    self.line(local, &open.start, Phase::Open(now), open, open.logged);
+                });
             }
         }
         self.open.iter().map(|open| open.due).min()
     }
 
+    /// One record: for the log if it is to be `logged`, and for taps if there are any.
     fn line<'a>(
         &self,
         local: &mut Local,
         transaction: &Transaction,
         phase: Phase,
         open: impl Into<Option<&'a Open>>,
+        logged: bool,
     ) {
-        let Some(queue) = self.reporter.queue() else { return };
+        let queue = self.reporter.queue().filter(|_| logged);
+        let taps = self
+            .reporter
+            .tapped()
+            .map(|hub| (hub, self.seen(transaction, phase), transaction.text.op_value()));
+        if queue.is_none() && taps.is_none() {
+            return;
+        }
         let connection =
             record::Connection { id: self.id, members: &self.members, policy: &self.policy };
         let bytes = self.bytes(transaction, open.into());
-        local.line(queue, |out, clock, entries| {
+        local.line(queue, taps, |out, clock, entries| {
             record::write(&connection, transaction, bytes, phase, (clock, entries), out);
         });
+    }
+
+    /// What the filters of taps ask of a record.
+    fn seen(&self, transaction: &Transaction, phase: Phase) -> Seen {
+        Seen {
+            protocol: transaction.protocol,
+            side: self.place.side,
+            peer: self.place.peer,
+            port: self.place.port,
+            verdict: transaction.verdict,
+            status: transaction.status,
+            duration_us: phase.duration_us(transaction.started),
+        }
     }
 
     /// What the transaction moved. The session of a connection that became opaque does not see
@@ -260,7 +283,7 @@ impl Report for ConnReport {
         self.seq += 1;
         let learned = self.learn(protocol, operation, &outcome);
         let text = match self.reporter.detail() {
-            None => Text::default(),
+            None => Text::bare(self.mode, outcome.entry),
             Some(full) => local::with(|local| {
                 let known = self.reporter.known_words();
                 let mut render =
@@ -293,12 +316,14 @@ impl Report for ConnReport {
         }
         let logged = local::with(|local| {
             let logged = self.reporter.fate(transaction.verdict, local) == Fate::Line;
-            if logged {
-                self.line(local, transaction, Phase::Start, None);
-            }
+            self.line(local, transaction, Phase::Start, None, logged);
             logged
         });
-        let text = if logged { transaction.text.copy() } else { Text::default() };
+        let text = if logged || self.reporter.tapped().is_some() {
+            transaction.text.copy()
+        } else {
+            Text::bare(transaction.text.mode(), transaction.entry)
+        };
         let mut learned = transaction.learned.clone();
         if let Some(result) = learned::result(transaction, false) {
             learned.count(result);
@@ -323,11 +348,12 @@ impl Report for ConnReport {
                 Some(open) if open.logged => Fate::Line,
                 _ => self.reporter.fate(verdict, local),
             };
-            match fate {
-                Fate::Line => self.line(local, &transaction, Phase::End(now), None),
-                Fate::Count => self.count(local, now, &transaction),
-                Fate::Nothing => {}
+            // A summary tells shapes only.
+            let line = fate == Fate::Line || (fate == Fate::Count && transaction.text.asks());
+            if fate == Fate::Count && !line {
+                self.count(local, now, &transaction);
             }
+            self.line(local, &transaction, Phase::End(now), None, line);
             local.give_text(transaction.text.into_bytes());
         });
     }

@@ -178,7 +178,9 @@ pub(super) fn redis_shape(redis: &RedisOp<'_>, known: Option<&Known>, out: &mut 
             out.push(b' ');
             out.extend_from_slice(prefix);
             key(text, known, out);
-            let again = out[start..word].split(|&byte| byte == b' ').any(|w| w == &out[word + 1..]);
+            // What stands before the first space is no word: an empty key is another one.
+            let mut words = out[start..word].split(|&byte| byte == b' ').skip(1);
+            let again = words.any(|w| w == &out[word + 1..]);
             if again {
                 out.truncate(word);
             }

@@ -21,6 +21,7 @@ mod record;
 mod reporter;
 mod sink;
 mod summary;
+pub mod tap;
 mod text;
 mod writer;
 

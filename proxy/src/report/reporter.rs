@@ -8,6 +8,7 @@ use super::id::{ConnId, Ids};
 use super::local::{self, Local};
 use super::metrics::Metrics;
 use super::queue::Queue;
+use super::tap::Hub;
 use super::writer::{StartError, Writer};
 use crate::config::{LogAllowed, LogDetail, Target};
 use crate::learn::{Known, Learning};
@@ -31,6 +32,7 @@ pub struct Reporter {
     allowed: LogAllowed,
     detail: LogDetail,
     queue: Option<Arc<Queue>>,
+    taps: Arc<Hub>,
     learning: Option<Arc<Learning>>,
 }
 
@@ -67,7 +69,8 @@ impl Reporter {
                 Some(Arc::new(queue))
             }
         };
-        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue, learning }))
+        let taps = Hub::new(Arc::clone(&metrics));
+        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue, taps, learning }))
     }
 
     /// Counters and gauges.
@@ -75,7 +78,12 @@ impl Reporter {
         &self.metrics
     }
 
-    /// Sends this thread's batch to the writer. Every worker calls it every 50 ms, and before it
+    /// Where taps attach.
+    pub fn taps(&self) -> &Arc<Hub> {
+        &self.taps
+    }
+
+    /// Sends this thread's batches to the writer and the taps. Every worker calls it every 50 ms, and before it
     /// ends.
     pub fn flush(&self) {
         local::with(|local| local.flush(false));
@@ -115,11 +123,16 @@ impl Reporter {
         self.queue.as_ref()
     }
 
-    /// How much the texts of a transaction tell; none if there is no log. An answer or a body
+    /// Where taps attach, if there are any.
+    pub(super) fn tapped(&self) -> Option<&Arc<Hub>> {
+        self.taps.has_taps().then_some(&self.taps)
+    }
+
+    /// How much the texts of a transaction tell; none if nobody reads them. An answer or a body
     /// can still turn an allowed transaction into a refused one, whose record must not lack its
     /// texts: so all have them, whatever becomes of the allowed.
     pub(super) fn detail(&self) -> Option<LogDetail> {
-        self.queue.as_ref().map(|_| self.detail)
+        (self.queue.is_some() || self.taps.has_taps()).then_some(self.detail)
     }
 
     /// What becomes of a record with this verdict.

@@ -49,6 +49,11 @@ impl Record {
         )
     }
 
+    /// The record as the log has it.
+    pub(super) fn json(&self) -> String {
+        self.0.to_string()
+    }
+
     /// Why it was decided as it was.
     pub(super) fn reason(&self) -> &str {
         self.word("reason")

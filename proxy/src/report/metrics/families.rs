@@ -66,6 +66,10 @@ families! {
         "Records that the traffic log does not have: its reader was slow or writing failed";
     LOG_ERRORS = Counter "weir_traffic_log_errors_total" []
         "Writes to the traffic log that failed";
+    TAPS = Gauge "weir_taps" []
+        "Taps that are attached (`weir tap`)";
+    TAP_DROPPED = Counter "weir_tap_dropped_total" []
+        "Records that a tap did not get, as it was read too slowly or there were too many to filter";
     POLICY_RELOADS = Counter "weir_policy_reloads_total" ["result"]
         "How often the policy was read again, by result";
     POLICY_GENERATION = Gauge "weir_policy_generation" []

@@ -144,9 +144,9 @@ labels! {
 }
 
 /// All sides, in the order of their discriminants.
-pub(super) const SIDES: [Side; 2] = [Side::Inbound, Side::Outbound];
+pub(crate) const SIDES: [Side; 2] = [Side::Inbound, Side::Outbound];
 /// All protocols, in the order of their discriminants.
-pub(super) const PROTOCOLS: [Protocol; 4] =
+pub(crate) const PROTOCOLS: [Protocol; 4] =
     [Protocol::Http, Protocol::Redis, Protocol::Tls, Protocol::Opaque];
 /// All modes.
 pub(super) const MODES: [Mode; 3] = [Mode::Learn, Mode::Monitor, Mode::Enforce];

@@ -23,10 +23,11 @@ use super::{Reason, Verdict};
 use crate::intercept::Refusal;
 use crate::limits::Limits;
 use crate::session::Leg;
-use labels::{MODES, PROTOCOLS, SIDES, leg_label, mode_label, protocol_label, side_label};
+use labels::{MODES, leg_label, mode_label, protocol_label, side_label};
 
 pub(crate) use labels::{
-    mode_label as mode_word, protocol_label as protocol_word, side_label as side_word,
+    PROTOCOLS, SIDES, mode_label as mode_word, protocol_label as protocol_word,
+    side_label as side_word,
 };
 
 const METADATA: Metadata<'static> =
@@ -42,6 +43,7 @@ pub struct Metrics {
     log_written: Counter,
     log_dropped: Counter,
     log_errors: Counter,
+    tap_dropped: Counter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -83,6 +85,7 @@ impl Metrics {
             log_written: counter(&families::LOG_WRITTEN, &[]),
             log_dropped: counter(&families::LOG_DROPPED, &[]),
             log_errors: counter(&families::LOG_ERRORS, &[]),
+            tap_dropped: counter(&families::TAP_DROPPED, &[]),
             handle,
             recorder,
         };
@@ -130,6 +133,7 @@ impl Metrics {
         }
         self.counter(&families::RESOLVE_FAILURES, &[]).increment(0);
         self.policy_generation(0);
+        self.taps(0);
         self.memory(0, 0);
         self.gauge(&families::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
     }
@@ -227,6 +231,16 @@ impl Metrics {
     /// A write to the traffic log failed.
     pub(crate) fn log_error(&self) {
         self.log_errors.increment(1);
+    }
+
+    /// So many taps are attached.
+    pub(crate) fn taps(&self, taps: usize) {
+        set(&self.gauge(&families::TAPS, &[]), taps as u64);
+    }
+
+    /// Taps did not get records that they wanted.
+    pub(crate) fn tap_dropped(&self, records: u64) {
+        self.tap_dropped.increment(records);
     }
 
     /// The policy was read again: whether it is now in force, and the generation in force.
