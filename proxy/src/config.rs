@@ -37,6 +37,8 @@ pub struct Settings {
     pub policies: Vec<PathBuf>,
     /// The mode where neither the policy nor a live override says.
     pub mode: Mode,
+    /// Where what was seen of the workload is kept, if it is.
+    pub profile: Option<ProfileFiles>,
     /// Where `/metrics`, `/ready`, `/live` and `/probe` are served.
     pub admin: Admin,
     /// The application's ports that `/probe` may dial.
@@ -97,6 +99,15 @@ pub struct ControlSocket {
     pub path: PathBuf,
     /// Somebody named it: it must be there, or the sidecar does not start.
     pub asked: bool,
+}
+
+/// Where a profile is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileFiles {
+    /// The profile.
+    pub path: PathBuf,
+    /// The key of its hashes.
+    pub key: PathBuf,
 }
 
 /// Where settings are said: the flags, and the configuration file if there is one.
@@ -164,6 +175,7 @@ impl Settings {
             limits: limits(&options)?,
             admin: admin(&options),
             socket: socket(&options),
+            profile: profile(&options)?,
             intake: intake(options.forward, options.inbound_port, options.outbound_port)?,
             policies: options.policy,
             mode: options.mode.map_or(Mode::default(), Mode::from),
@@ -223,6 +235,15 @@ impl Settings {
         changed("admin", self.admin != new.admin);
         changed("probe-ports", self.probe_ports != new.probe_ports);
         changed("socket", self.socket != new.socket);
+        let files = |settings: &Self| {
+            settings
+                .profile
+                .clone()
+                .map_or((None, None), |files| (Some(files.path), Some(files.key)))
+        };
+        let (own, other) = (files(self), files(new));
+        changed("profile", own.0 != other.0);
+        changed("profile-key", own.1 != other.1);
         changed("traffic-log", self.traffic_log != new.traffic_log);
         changed("log-allowed", self.log_allowed != new.log_allowed);
         changed("log-detail", self.log_detail != new.log_detail);
@@ -317,6 +338,27 @@ fn socket(options: &Options) -> Option<ControlSocket> {
         }
         None => None,
     }
+}
+
+/// The key lies beside the profile unless it is said where.
+fn profile(options: &Options) -> Result<Option<ProfileFiles>, Error> {
+    let Some(path) = options.profile.clone() else {
+        return match options.profile_key {
+            None => Ok(None),
+            Some(_) => {
+                Err(Error::Conflict("`profile-key` is for a `profile`: name one".to_owned()))
+            }
+        };
+    };
+    let key = options.profile_key.clone().unwrap_or_else(|| {
+        let mut beside = path.clone().into_os_string();
+        beside.push(".key");
+        beside.into()
+    });
+    if key == path {
+        return Err(Error::Conflict("`profile` and `profile-key` are one file".to_owned()));
+    }
+    Ok(Some(ProfileFiles { path, key }))
 }
 
 fn check_forwards(forwards: &[Forward], admin: Admin) -> Result<(), String> {

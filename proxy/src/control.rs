@@ -11,8 +11,10 @@ use weir_policy::decide::Mode;
 use crate::admin::probe::{Permit, Probes};
 use crate::admin::{Control, ModeState, Override};
 use crate::config::Settings;
+use crate::learn::Learning;
 use crate::report::Metrics;
 use crate::report::metrics::DialResult;
+use crate::report::tap::{Filter, NoTap, Room, Tap};
 use crate::shared::Shared;
 
 /// See the module's words.
@@ -111,6 +113,10 @@ impl Control for SidecarControl {
         })
     }
 
+    fn learning(&self) -> Option<Arc<Learning>> {
+        self.shared.reporter.learning().cloned()
+    }
+
     fn probe(&self, port: u16) -> Permit {
         let in_force = self.shared.live.load();
         let limits = &in_force.limits;
@@ -161,5 +167,18 @@ impl Control for SidecarControl {
             tracing::warn!("the live mode is taken back");
             self.apply(None);
         }
+    }
+
+    fn tap(&self, filter: Filter) -> Result<Tap, NoTap> {
+        let in_force = self.shared.live.load();
+        let room = Room { taps: in_force.limits.taps, bytes: in_force.limits.tap_bytes };
+        let query = filter.to_query();
+        let tap = self.shared.reporter.taps().attach(filter, room);
+        match &tap {
+            Ok(_) => tracing::info!(filter = query, "a tap is attached"),
+            Err(NoTap::Busy(_)) => self.shared.metrics().limit_reached("taps"),
+            Err(NoTap::Ended) => {}
+        }
+        tap
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn bind_socket(socket: Option<&ControlSocket>) -> Result<Option<Socke
         Err(error) => {
             warn!(
                 %error,
-                "there is no Unix socket: `weir mode` does not reach this sidecar (--socket names another place, `--socket off` none)"
+                "there is no Unix socket: `weir mode` and `weir tap` do not reach this sidecar (--socket names another place, `--socket off` none)"
             );
             Ok(None)
         }

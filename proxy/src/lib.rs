@@ -15,6 +15,7 @@ mod drain;
 pub mod files;
 pub mod inspect;
 mod intercept;
+pub mod learn;
 pub mod limits;
 mod live;
 mod looping;

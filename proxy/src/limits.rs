@@ -249,6 +249,25 @@ limits! {
         time Duration::from_secs(1), Duration::from_hours(24);
     reached: "both legs are closed";
 
+    /// Operations that each worker tells apart between two hand-overs to the profile; their texts
+    /// together have at most 256 bytes for each.
+    learned_keys: usize = 4096,
+        count 16, 1 << 16;
+    reached: "operations of further sorts are not learned until those are handed over, within a second";
+    metric: "weir_profile_dropped_total{cause=\"keys\"}";
+
+    /// Operations that must have had a word before profile, log and taps name it.
+    learned_word_operations: usize = 3,
+        count 1, 10_000;
+    reached: "it is counted under a keyed hash, and shown as `{new}`";
+    metric: "none";
+
+    /// Words, classes and shapes of a profile together; a rule may have a quarter of them.
+    profile_nodes: usize = 16384,
+        count 256, 1 << 20;
+    reached: "operations are counted without their shape";
+    metric: "weir_profile_dropped_total{cause=\"bounded\"}";
+
     /// Addresses of one name in a policy.
     host_addresses: usize = 256,
         count 1, 4096;
@@ -259,6 +278,17 @@ limits! {
         time Duration::ZERO, Duration::from_hours(24);
     reached: "new connections to and from it match this name no more; it stays while others are open";
     metric: "none";
+
+    /// Taps (`weir tap`) that may be attached at once.
+    taps: usize = 16,
+        count 0, 256;
+    reached: "the next is answered with 429";
+
+    /// Records that wait for one tap, in bytes.
+    tap_bytes: usize = 1 << 20,
+        bytes 128 << 10, 64 << 20;
+    reached: "records are dropped for this tap, and it is told how many";
+    metric: "weir_tap_dropped_total";
 }
 
 #[cfg(test)]

@@ -86,7 +86,10 @@ impl Changes {
 type Contents = Result<u64, io::ErrorKind>;
 
 /// What the file system says of a file without it being read: device, inode, size, times.
-type State = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+pub(crate) type State = Option<Place>;
+
+/// See [`State`].
+type Place = (u64, u64, u64, i64, i64, i64, i64);
 
 #[derive(Debug)]
 struct Watch {
@@ -124,9 +127,14 @@ impl Watch {
     }
 }
 
-fn state(path: &Path) -> State {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((
+/// The state of the file at a path; none where there is none.
+pub(crate) fn state(path: &Path) -> State {
+    std::fs::metadata(path).ok().map(|meta| state_of(&meta))
+}
+
+/// The state of an open file.
+pub(crate) fn state_of(meta: &std::fs::Metadata) -> Place {
+    (
         meta.dev(),
         meta.ino(),
         meta.size(),
@@ -134,10 +142,10 @@ fn state(path: &Path) -> State {
         meta.mtime_nsec(),
         meta.ctime(),
         meta.ctime_nsec(),
-    ))
+    )
 }
 
-fn is_recent((.., changed, _): (u64, u64, u64, i64, i64, i64, i64)) -> bool {
+fn is_recent((.., changed, _): Place) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(changed).is_ok_and(|at| now < Duration::from_secs(at) + RECENT)
 }

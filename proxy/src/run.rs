@@ -27,6 +27,7 @@ use crate::doors;
 use crate::drain::{self, Ask};
 use crate::inspect::InspectorFactory;
 use crate::intercept::{Door, Intercept};
+use crate::learn::{self, Learning};
 use crate::live::{InForce, Live};
 use crate::looping;
 use crate::policies;
@@ -80,6 +81,9 @@ pub enum Error {
         /// What is wrong, and in which line.
         message: String,
     },
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(learn::StartError),
     /// The traffic log cannot be written.
     #[error(transparent)]
     TrafficLog(crate::report::StartError),
@@ -159,6 +163,7 @@ impl Sidecar {
             nonces: RandomState::new(),
             connections: AtomicU64::new(0),
         });
+        shared.govern_learning();
         if let Some(ready) = extras.ready {
             let all = listeners.iter().flat_map(|(listeners, _)| listeners);
             ready(&all.filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>());
@@ -182,6 +187,7 @@ impl Sidecar {
             doors.spawn(serve_socket(socket, self.control.clone(), until(ended)));
         }
         let mut background = JoinSet::new();
+        background.spawn(self.shared.reporter.taps().clone().run());
         background.spawn(resolve::resolve(self.shared.clone()));
         // Who connects meanwhile waits: nobody is refused for a name that is about to be known.
         self.shared.names.settle().await;
@@ -207,16 +213,22 @@ impl Sidecar {
             () = self.signals.again() => self.shared.budget.connections(),
         };
         tasks.shutdown().await;
+        // Relaying threads hand their last records over, to taps and to the log.
+        if let Some(workers) = Arc::into_inner(workers) {
+            drop(workers);
+        }
+        self.shared.reporter.taps().close();
         end.send_replace(true);
         // The doors finish the answers under way; nobody may keep them open for long.
         let _ = tokio::time::timeout(LAST_WRITE, doors.join_all()).await;
         info!(connections_cut = cut, "weir has ended");
-        // Relaying threads hand their last records over, then the log is written out.
-        if let Some(workers) = Arc::into_inner(workers) {
-            drop(workers);
-        }
         if !self.shared.reporter.close(LAST_WRITE) {
             warn!("the traffic log's last records were not written in time");
+        }
+        if let Some(learning) = self.shared.reporter.learning()
+            && !learning.close(LAST_WRITE)
+        {
+            warn!("what was learned last is not in the profile");
         }
         Ok(())
     }
@@ -373,8 +385,14 @@ fn redis_table(path: Option<&Path>) -> Result<&'static Table, Error> {
 fn reporter(settings: &Settings) -> Result<Arc<Reporter>, Error> {
     let log = settings.traffic_log.clone();
     let metrics = Arc::new(Metrics::new());
-    Reporter::new(log, settings.log_allowed, settings.log_detail, metrics)
-        .map_err(Error::TrafficLog)
+    let learning = settings
+        .profile
+        .as_ref()
+        .map(|files| Learning::start(files, metrics.clone()))
+        .transpose()
+        .map_err(Error::Profile)?;
+    let (allowed, detail) = (settings.log_allowed, settings.log_detail);
+    Reporter::learning_too(log, allowed, detail, metrics, learning).map_err(Error::TrafficLog)
 }
 
 /// A sidecar needs two descriptors for each connection: it takes what the hard limit gives.

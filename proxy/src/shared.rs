@@ -49,8 +49,17 @@ impl Shared {
     /// connection: the one way to change what is in force. `change` may run more than once.
     pub(crate) fn change(&self, change: impl Fn(&mut InForce)) {
         let generation = self.live.update(change);
+        self.govern_learning();
         self.metrics().policy_generation(generation);
         self.registry.tell_all(Notice::Changed);
+    }
+
+    /// Tells learning, if there is any, what is in force.
+    pub(crate) fn govern_learning(&self) {
+        if let Some(learning) = self.reporter.learning() {
+            let in_force = self.live.load();
+            learning.govern(&in_force.policy, &in_force.limits);
+        }
     }
 
     /// Counters and gauges.

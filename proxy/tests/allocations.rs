@@ -6,8 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir::config::{LogAllowed, LogDetail, Target};
+use weir::config::{LogAllowed, LogDetail, ProfileFiles, Target};
+use weir::learn::Learning;
 use weir::limits::Limits;
+use weir::report::tap::{Filter, Hub, Room};
 use weir::report::{ConnReport, Metrics, Reporter};
 use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
 use weir_parsers::redis::Table;
@@ -32,12 +34,22 @@ struct Connection {
     endpoint: Endpoint,
     limits: Limits,
     report: ConnReport,
+    taps: Arc<Hub>,
     session: Session,
     actions: Actions,
 }
 
 impl Connection {
     fn new(port: u16, log: Option<Target>) -> Self {
+        Self::learning(port, log, Mode::Enforce, None)
+    }
+
+    fn learning(
+        port: u16,
+        log: Option<Target>,
+        mode: Mode,
+        learning: Option<Arc<Learning>>,
+    ) -> Self {
         let defaults = Defaults { mode: Mode::Enforce, today: "2026-11-23".parse().unwrap() };
         let policies = weir_policy::parse("t.yaml", POLICY).unwrap();
         let policy = Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap();
@@ -46,15 +58,16 @@ impl Connection {
         let endpoint = Endpoint { side: Side::Inbound, peer: peer.into(), port };
         let admission = policy.admit(&endpoint);
         let metrics = Arc::new(Metrics::new());
-        let reporter = Reporter::new(log, LogAllowed::All, LogDetail::Masked, metrics).unwrap();
+        let (allowed, detail) = (LogAllowed::All, LogDetail::Masked);
+        let reporter = Reporter::learning_too(log, allowed, detail, metrics, learning).unwrap();
+        let taps = reporter.taps().clone();
         let (client, server) = (SocketAddr::from((peer, 40_000)), SocketAddr::from((peer, port)));
-        let report =
-            ConnReport::new(reporter, policy.clone(), &endpoint, client, server, Mode::Enforce);
+        let report = ConnReport::new(reporter, policy.clone(), &endpoint, client, server, mode);
         let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: 1 };
         let session = Session::new(&admission, options);
         let limits = Limits::default();
         let actions = Actions::default();
-        Self { policy, admission, endpoint, limits, report, session, actions }
+        Self { policy, admission, endpoint, limits, report, taps, session, actions }
     }
 
     /// Hands in what a leg brings; all of it must pass.
@@ -124,5 +137,39 @@ fn records_are_handed_over_by_the_batch() {
         let counted = allocation_counter::measure(|| connection.exchange(request, response, 1000));
         // About a hundred records make a batch of 32 KiB.
         assert!(counted.count_total <= 100, "{}: {counted:?}", request.escape_ascii());
+    }
+}
+
+#[test]
+fn a_tap_has_records_by_the_batch() {
+    for (port, request, response) in EXCHANGES {
+        let mut connection = Connection::new(port, None);
+        let room = Room { taps: 1, bytes: 1 << 20 };
+        let _tap = connection.taps.attach(Filter::default(), room).unwrap();
+        connection.exchange(request, response, 500);
+        let counted = allocation_counter::measure(|| connection.exchange(request, response, 1000));
+        // About two hundred records make a batch of 64 KiB.
+        assert!(counted.count_total <= 100, "{}: {counted:?}", request.escape_ascii());
+    }
+}
+
+/// Learning allocates where a key is new to the thread, and not again.
+#[test]
+fn a_learned_message_allocates_nothing_once_its_key_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name| dir.path().join(name);
+    let files = ProfileFiles { path: at("p.yaml"), key: at("p.key") };
+    let learning = Learning::start(&files, Arc::new(Metrics::new())).unwrap();
+    for log in [None, Some(Target::File("/dev/null".into()))] {
+        for (port, request, response) in EXCHANGES {
+            let counted = [None, Some(learning.clone())].map(|learning| {
+                let mut connection = Connection::learning(port, log.clone(), Mode::Learn, learning);
+                connection.exchange(request, response, 500);
+                allocation_counter::measure(|| connection.exchange(request, response, 1000))
+            });
+            // A batch for the log can be sent a message earlier or later, as words are masked.
+            let most = counted[0].count_total + if log.is_some() { 10 } else { 0 };
+            assert!(counted[1].count_total <= most, "{}: {counted:?}", request.escape_ascii());
+        }
     }
 }

@@ -55,6 +55,18 @@ impl Class {
             Class::Token => (16..=512).contains(&part.len()) && part.iter().all(|b| is_token(*b)),
         }
     }
+
+    /// Whether some part of this class holds the byte.
+    pub(crate) fn may_hold(self, byte: u8) -> bool {
+        match self {
+            Class::Int => byte.is_ascii_digit() || byte == b'-',
+            Class::Uuid => byte.is_ascii_hexdigit() || byte == b'-',
+            Class::Hex => byte.is_ascii_hexdigit(),
+            Class::Date => byte.is_ascii_digit() || b"-+:.TtZz".contains(&byte),
+            Class::Email => is_atext(byte) || b"@%.".contains(&byte),
+            Class::Token => is_token(byte),
+        }
+    }
 }
 
 impl fmt::Display for Class {
@@ -142,14 +154,20 @@ fn is_email(part: &[u8]) -> bool {
         },
     };
     let (local, domain) = (&part[..at], &part[at + width..]);
-    let atext = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&'*+-=?^_`{|}~".contains(b);
     let dotted = |text: &[u8], of: fn(&u8) -> bool| {
         text.split(|b| *b == b'.').all(|word| !word.is_empty() && word.iter().all(of))
     };
     (1..=64).contains(&local.len())
-        && local.split(|b| *b == b'.').all(|word| !word.is_empty() && word.iter().all(atext))
+        && local
+            .split(|b| *b == b'.')
+            .all(|word| !word.is_empty() && word.iter().all(|b| is_atext(*b)))
         && domain.contains(&b'.')
         && dotted(domain, |b| b.is_ascii_alphanumeric() || *b == b'-')
+}
+
+/// What the words of an address's local part are made of (RFC 5322 §3.2.3, without `%` and `/`).
+fn is_atext(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$&'*+-=?^_`{|}~".contains(&b)
 }
 
 /// base64url, base62 and their punctuation: what tokens are written in.
@@ -214,6 +232,15 @@ mod tests {
             "x.y@-",
         ] {
             is(word, None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_of_a_class_holds_its_bytes_alone(part in "[0-9a-fTZz:.@%+_a-z-]{1,40}") {
+            for class in CLASSES.into_iter().filter(|class| class.contains(part.as_bytes())) {
+                proptest::prop_assert!(part.bytes().all(|b| class.may_hold(b)), "{} {}", class, part);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! - [`op`]: operations, as sessions build them from parsed messages.
 //! - [`parse`]: policy files into [`TrafficPolicy`]; every error names file, line and column.
 //! - [`mod@write`]: what was learned as a policy file; [`edit`] adds it to one that is there.
+//! - [`masked`]: decisions on what the traffic log tells of an operation.
 //! - [`Snapshot`]: compiled policies; [`decide`] has the words in which it answers.
 
 pub mod class;
@@ -19,6 +20,7 @@ mod file;
 mod hash;
 mod host;
 pub mod learned;
+pub mod masked;
 mod miss;
 mod model;
 pub mod op;
@@ -27,6 +29,7 @@ mod pattern;
 mod peers;
 pub mod profile;
 pub mod shape;
+pub mod suggest;
 pub mod text;
 mod trie;
 mod words;

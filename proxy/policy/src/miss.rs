@@ -7,10 +7,11 @@ use crate::entry::http::{HttpPattern, HttpTarget};
 use crate::entry::redis::{RedisPattern, ScriptPattern, Subcommand};
 use crate::entry::{Entry, List, Pattern, SniPattern};
 use crate::host::Host;
-use crate::model::Rule;
-use crate::op::{HttpOp, Keys, Operation, RedisOp, Script};
+use crate::model::{Addresses, Rule};
+use crate::op::{Endpoint, HttpOp, Keys, Operation, RedisOp, Script};
 use crate::path::{Ambiguities, ambiguities};
 use crate::pattern::{KeyText, PathText, Separators, Sequence, Text, Token, fixed_start};
+use crate::peers::{number, ranges};
 use crate::text::escaped;
 
 /// What an operation lacks to be covered by an entry, from the least to the most.
@@ -26,6 +27,8 @@ pub(crate) enum Miss {
     Upgrade(String),
     /// Ambiguities that are not permitted.
     Ambiguous(Vec<&'static str>),
+    /// Another method; the path is covered.
+    Method,
     /// The path, or what `target` names, is another; with how many parts are the same.
     Path { same_parts: std::cmp::Reverse<usize>, why: String },
     /// A key or channel that no pattern covers.
@@ -36,8 +39,6 @@ pub(crate) enum Miss {
     Script,
     /// Another subcommand.
     Subcommand,
-    /// Another method; the path is covered.
-    Method,
     /// Nothing is alike.
     Other,
 }
@@ -84,6 +85,39 @@ pub(crate) fn covers(
         }
         _ => Err(Miss::Other),
     }
+}
+
+/// How near the entries of a rule come, if another entry in it could cover the operation on this
+/// connection: the rule is for the peer, port, protocol, host and databases.
+pub(crate) fn serves(
+    rule: &Rule,
+    endpoint: &Endpoint,
+    operation: &Operation<'_>,
+    addresses: &Addresses,
+) -> Option<Miss> {
+    let peer = number(endpoint.peer);
+    let in_peers =
+        || ranges(&rule.peers, addresses).iter().any(|(from, to)| (*from..=*to).contains(&peer));
+    let limits = match operation {
+        Operation::Http(op) => {
+            let host = op.authority.and_then(Host::of_authority);
+            covers_host(rule, host.map(|(host, _)| host).as_ref())
+        }
+        Operation::Tls(op) => covers_host(rule, op.sni.and_then(Host::of_name).as_ref()),
+        Operation::Redis(op) => {
+            let within = |d: &u32| rule.databases.contains(d);
+            let covered = rule.databases.is_empty()
+                || !op.databases.is_empty() && op.databases.iter().all(within);
+            if covered { Ok(()) } else { Err(Miss::Database) }
+        }
+        Operation::Connection => Err(Miss::Other),
+    };
+    let port = rule.ports.iter().any(|ports| ports.contains(&endpoint.port));
+    if !port || !in_peers() || limits.is_err() {
+        return None;
+    }
+    let misses = rule.allow.iter().filter_map(|e| covers(rule, List::Allow, e, operation).err());
+    Some(misses.min().unwrap_or(Miss::Other))
 }
 
 fn covers_host(rule: &Rule, host: Option<&Host<'_>>) -> Result<(), Miss> {

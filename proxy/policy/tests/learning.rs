@@ -126,7 +126,6 @@ fn the_statistics_hold_and_enforcing_after_them_refuses_next_to_nothing() {
     assert!(ready_since < 9, "ready before the tenth day");
     assert!(!told[0].statistics.iter().all(|statistics| statistics.is_ready(10_000.0)));
     let yaml = learner.profile().to_yaml();
-    std::fs::write("/tmp/learned.yaml", &yaml).unwrap();
     println!("the profile has {} bytes", yaml.len());
     assert!(yaml.len() < 1 << 20, "{} bytes", yaml.len());
     assert_eq!(Profile::from_yaml("profile", &yaml).unwrap(), *learner.profile());

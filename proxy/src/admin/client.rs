@@ -44,7 +44,23 @@ pub enum Error {
 /// # Errors
 /// See [`enum@Error`].
 pub fn get(path: &Path, target: &str) -> Result<Value, Error> {
-    ask(path, "GET", target, None)
+    ask(path, "GET", target, None, json)
+}
+
+/// `GET target`, where the answer is a text.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn text(path: &Path, target: &str) -> Result<String, Error> {
+    ask(path, "GET", target, None, |body| Some(body.to_owned()))
+}
+
+/// `POST target` without a body.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn post(path: &Path, target: &str) -> Result<Value, Error> {
+    ask(path, "POST", target, None, json)
 }
 
 /// `PUT target` with `body`.
@@ -52,7 +68,7 @@ pub fn get(path: &Path, target: &str) -> Result<Value, Error> {
 /// # Errors
 /// See [`enum@Error`].
 pub fn put(path: &Path, target: &str, body: &Value) -> Result<Value, Error> {
-    ask(path, "PUT", target, Some(body))
+    ask(path, "PUT", target, Some(body), json)
 }
 
 /// `DELETE target`.
@@ -60,10 +76,21 @@ pub fn put(path: &Path, target: &str, body: &Value) -> Result<Value, Error> {
 /// # Errors
 /// See [`enum@Error`].
 pub fn delete(path: &Path, target: &str) -> Result<Value, Error> {
-    ask(path, "DELETE", target, None)
+    ask(path, "DELETE", target, None, json)
 }
 
-fn ask(path: &Path, method: &str, target: &str, body: Option<&Value>) -> Result<Value, Error> {
+fn json(body: &str) -> Option<Value> {
+    serde_json::from_str(body).ok()
+}
+
+/// Asks; `take` makes of a good answer's body what is wanted, if it can.
+fn ask<T>(
+    path: &Path,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+    take: fn(&str) -> Option<T>,
+) -> Result<T, Error> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\
@@ -72,38 +99,49 @@ fn ask(path: &Path, method: &str, target: &str, body: Option<&Value>) -> Result<
     );
     match exchange(path, &request) {
         Ok(answer) if answer.is_empty() => Err(Error::TurnedAway(path.into())),
-        Ok(answer) => read(&answer).unwrap_or_else(|| Err(Error::Garbled(path.into()))),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-            ) =>
-        {
-            Err(Error::TurnedAway(path.into()))
+        Ok(answer) => read(&answer, take).unwrap_or_else(|| Err(Error::Garbled(path.into()))),
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// What a failure to speak with the sidecar means.
+pub(super) fn failed(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            Error::TurnedAway(path.into())
         }
-        Err(error) => Err(Error::Unreachable { path: path.into(), error }),
+        _ => Error::Unreachable { path: path.into(), error },
     }
 }
 
 fn exchange(path: &Path, request: &str) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    send(path, request)?.take(ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Connects and sends a request.
+pub(super) fn send(path: &Path, request: &str) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER).read_to_end(&mut answer)?;
-    Ok(answer)
+    Ok(stream)
 }
 
-/// Takes an answer apart: its status line, and the JSON that goes on to the end.
-fn read(answer: &[u8]) -> Option<Result<Value, Error>> {
+/// Takes an answer apart: its status line, and the body that goes on to the end.
+fn read<T>(answer: &[u8], take: fn(&str) -> Option<T>) -> Option<Result<T, Error>> {
     let answer = std::str::from_utf8(answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status: u16 = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let body: Value = serde_json::from_str(body).ok()?;
     if (200..300).contains(&status) {
-        return Some(Ok(body));
+        return Some(Ok(take(body)?));
     }
+    Some(Err(refused(status, &json(body)?)))
+}
+
+/// What an answer says that is none of those wanted.
+pub(super) fn refused(status: u16, body: &Value) -> Error {
     let reason = body.get("error").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
-    Some(Err(Error::Refused { status, reason }))
+    Error::Refused { status, reason }
 }

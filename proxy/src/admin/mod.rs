@@ -1,24 +1,29 @@
 //! What an operator sees and sets of a running sidecar.
 //!
 //! Two doors: [`http`] for anyone who reaches the pod, with metrics and health alone, and
-//! [`socket`] for the sidecar's own user and root, with mode, configuration and policy. Both
+//! [`socket`] for the sidecar's own user and root, with mode, configuration, policy and taps. Both
 //! ask a [`Control`].
 
 pub mod client;
 pub mod http;
 pub mod probe;
+mod profile;
 mod serve;
 pub mod socket;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use weir_policy::decide::Mode;
 
+use crate::learn::Learning;
 use crate::report::Metrics;
 use crate::report::metrics::DialResult;
+use crate::report::tap::{Filter, NoTap, Tap};
 use probe::Permit;
 
 /// A running sidecar, as its doors see it.
@@ -38,6 +43,11 @@ pub trait Control: Send + Sync {
     /// The policy in force: its files and generation.
     fn policy(&self) -> Value;
 
+    /// The profile that is learned, if one is.
+    fn learning(&self) -> Option<Arc<Learning>> {
+        None
+    }
+
     /// Asks to probe a port of the application.
     fn probe(&self, port: u16) -> Permit;
 
@@ -55,6 +65,12 @@ pub trait Control: Send + Sync {
 
     /// Takes the override back, if there is one.
     fn clear_mode(&self);
+
+    /// A tap of the records that `filter` wants.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    fn tap(&self, filter: Filter) -> Result<Tap, NoTap>;
 }
 
 /// A mode that an operator set while the sidecar runs.

@@ -1,13 +1,17 @@
-//! Serves HTTP/1 connections, a bounded number of them, each for a bounded time.
+//! Serves HTTP/1 connections, a bounded number of them, each for a bounded time. An endless answer
+//! takes its connection out of both bounds: whoever gives it bounds how many there are.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,21 +34,50 @@ const LINGER: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// An answer of this sort.
 pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = with_body(kind, Full::new(body.into()));
     *answer.status_mut() = status;
+    answer
+}
+
+/// An answer that goes on until its body or the client ends it.
+pub(super) fn endless(
+    kind: &'static str,
+    body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
+) -> Answer {
+    let mut answer = with_body(kind, body);
+    answer.extensions_mut().insert(Endless);
+    answer
+}
+
+fn with_body(
+    kind: &'static str,
+    body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
+) -> Answer {
+    let mut answer = Response::new(body.boxed_unsync());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }
+
+/// The mark of such an answer.
+#[derive(Clone, Copy)]
+struct Endless;
 
 /// The connections being served.
 #[derive(Default)]
 pub(super) struct Crowd {
     tasks: JoinSet<()>,
-    oldest_first: VecDeque<AbortHandle>,
+    oldest_first: VecDeque<Member>,
+}
+
+/// A connection that is served.
+struct Member {
+    task: AbortHandle,
+    /// It has an endless answer.
+    stays: Arc<AtomicBool>,
 }
 
 impl Crowd {
@@ -56,16 +89,23 @@ impl Crowd {
         F: Future<Output = Answer> + Send + 'static,
     {
         while self.tasks.try_join_next().is_some() {}
-        self.oldest_first.retain(|task| !task.is_finished());
+        self.oldest_first
+            .retain(|member| !member.task.is_finished() && !member.stays.load(Relaxed));
         if self.oldest_first.len() >= CONNECTIONS
             && let Some(oldest) = self.oldest_first.pop_front()
         {
-            oldest.abort();
+            oldest.task.abort();
             metrics.admin_rejected(AdminRejection::Busy);
         }
+        let stays = Arc::new(AtomicBool::new(false));
+        let will_stay = Arc::clone(&stays);
         let service = service_fn(move |request| {
-            let answer = route(request);
-            async { Ok::<_, Infallible>(answer.await) }
+            let (answer, stays) = (route(request), Arc::clone(&will_stay));
+            async move {
+                let answer = answer.await;
+                stays.fetch_or(answer.extensions().get::<Endless>().is_some(), Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -73,10 +113,16 @@ impl Crowd {
             .keep_alive(false)
             .max_buf_size(16 << 10)
             .serve_connection(TokioIo::new(stream), service);
-        self.oldest_first.push_back(self.tasks.spawn(async move {
+        let goes_on = Arc::clone(&stays);
+        let task = self.tasks.spawn(async move {
+            tokio::pin!(connection);
             // How it ended concerns the other side alone.
-            let _ = tokio::time::timeout(WHOLE, connection).await;
-        }));
+            if tokio::time::timeout(WHOLE, &mut connection).await.is_err() && goes_on.load(Relaxed)
+            {
+                let _ = connection.await;
+            }
+        });
+        self.oldest_first.push_back(Member { task, stays });
     }
 
     /// Lets answers under way finish, for a moment.

@@ -1,4 +1,4 @@
-//! The Unix socket: mode, configuration and policy, for the sidecar's own user and root.
+//! The Unix socket: mode, configuration, policy and taps, for the sidecar's own user and root.
 //!
 //! The pod's loopback is the intruder's loopback too: a socket file has an owner, and the kernel
 //! says who is at the other end.
@@ -20,12 +20,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::serve::{Answer, accept_until, answer};
-use super::{Control, ModeState, Override};
+use super::serve::{Answer, accept_until, answer, endless};
+use super::{Control, ModeState, Override, profile};
 use crate::config::values::Mode;
 use crate::report::metrics::{AdminRejection, mode_word};
+use crate::report::tap::{Filter, NoTap};
 
 const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
 const BODY: usize = 16 << 10;
 const REASON: usize = 1 << 10;
 /// The longest time for an override, in seconds.
@@ -141,9 +143,25 @@ async fn route(control: &dyn Control, request: Request<Incoming>) -> Answer {
             },
             Err((status, reason)) => error(status, &reason),
         },
+        ("/profile", &Method::GET) => profile::show(control.learning()).await,
+        ("/profile", &Method::POST) => profile::write(control.learning()).await,
+        ("/profile", _) => not_allowed("GET, POST"),
         ("/mode", _) => not_allowed("GET, PUT, DELETE"),
-        ("/config" | "/policy", _) => not_allowed("GET"),
-        _ => error(StatusCode::NOT_FOUND, "there are /config, /mode and /policy"),
+        ("/tap", &Method::GET) => tap(control, request.uri().query().unwrap_or_default()),
+        ("/config" | "/policy" | "/tap", _) => not_allowed("GET"),
+        _ => error(StatusCode::NOT_FOUND, "there are /config, /mode, /policy, /profile and /tap"),
+    }
+}
+
+fn tap(control: &dyn Control, query: &str) -> Answer {
+    let filter = match Filter::from_query(query) {
+        Ok(filter) => filter,
+        Err(reason) => return error(StatusCode::BAD_REQUEST, &reason),
+    };
+    match control.tap(filter) {
+        Ok(tap) => endless(LINES, tap),
+        Err(none @ NoTap::Busy(_)) => error(StatusCode::TOO_MANY_REQUESTS, &none.to_string()),
+        Err(none @ NoTap::Ended) => error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()),
     }
 }
 
@@ -187,11 +205,11 @@ fn mode(state: &ModeState) -> Value {
     json!({ "mode": in_force, "configured": configured, "override": live })
 }
 
-fn ok(value: &Value) -> Answer {
+pub(super) fn ok(value: &Value) -> Answer {
     answer(StatusCode::OK, JSON, format!("{value}\n"))
 }
 
-fn error(status: StatusCode, reason: &str) -> Answer {
+pub(super) fn error(status: StatusCode, reason: &str) -> Answer {
     answer(status, JSON, format!("{}\n", json!({ "error": reason })))
 }
 

@@ -13,14 +13,24 @@ use weir_policy::decide::Mode;
 use super::http::serve_admin;
 use super::socket::{Socket, serve_socket};
 use super::*;
+use crate::config::{LogAllowed, LogDetail};
+use crate::report::Reporter;
 use crate::report::metrics::DialResult;
+use crate::report::tap::Room;
 
-#[derive(Default)]
 struct Sidecar {
-    metrics: Metrics,
+    reporter: Arc<Reporter>,
     live: Mutex<Option<Override>>,
     /// The ports that may be probed, and what came of it.
     probed: Mutex<HashMap<u16, Option<DialResult>>>,
+}
+
+impl Default for Sidecar {
+    fn default() -> Self {
+        let (allowed, detail) = (LogAllowed::All, LogDetail::Masked);
+        let reporter = Reporter::new(None, allowed, detail, Arc::default()).unwrap();
+        Self { reporter, live: Mutex::default(), probed: Mutex::default() }
+    }
 }
 
 impl Control for Sidecar {
@@ -31,7 +41,7 @@ impl Control for Sidecar {
         true
     }
     fn metrics(&self) -> &Metrics {
-        &self.metrics
+        self.reporter.metrics()
     }
     fn config(&self) -> Value {
         json!({ "mode": "monitor" })
@@ -64,6 +74,9 @@ impl Control for Sidecar {
     }
     fn clear_mode(&self) {
         *self.live.lock().unwrap() = None;
+    }
+    fn tap(&self, filter: Filter) -> Result<Tap, NoTap> {
+        self.reporter.taps().attach(filter, Room { taps: 2, bytes: 1 << 20 })
     }
 }
 
@@ -185,7 +198,7 @@ async fn another_user_is_turned_away() {
     })
     .await;
     assert_eq!((root.as_str(), nobody.as_str()), ("200", "000"));
-    let metrics = sidecar.metrics.render();
+    let metrics = sidecar.metrics().render();
     assert!(metrics.contains("weir_admin_rejected_total{cause=\"user\"} 1"), "{metrics}");
 }
 
@@ -306,7 +319,7 @@ async fn a_crowd_that_says_nothing_does_not_keep_probes_out() {
         assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     })
     .await;
-    let metrics = sidecar.metrics.render();
+    let metrics = sidecar.metrics().render();
     assert!(metrics.contains("weir_admin_rejected_total{cause=\"busy\"} 137"), "{metrics}");
 }
 
@@ -322,4 +335,66 @@ async fn a_request_that_does_not_come_is_not_waited_for() {
         assert!((4..9).contains(&took.as_secs()), "{took:?}");
     })
     .await;
+}
+
+/// Asks for a tap, and answers once it is attached.
+fn tap(at: &Path, filter: &str) -> Result<stream::Body, client::Error> {
+    stream::open(at, &format!("/tap?{filter}"))
+}
+
+#[tokio::test]
+async fn taps_are_bounded_and_end_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weir.sock");
+    let sidecar = Arc::new(Sidecar::default());
+    let hub = tokio::spawn(Arc::clone(sidecar.reporter.taps()).run());
+    let (at, asked) = (path.clone(), Arc::clone(&sidecar));
+    let mut body = with_socket(&sidecar, &path, move || {
+        let status = |answer: Result<_, _>| match answer.map(|_: stream::Body| ()) {
+            Err(client::Error::Refused { status, reason }) => (status, reason),
+            other => panic!("{other:?}"),
+        };
+        let (code, reason) = status(tap(&at, "colour=red"));
+        assert_eq!((code, reason.as_str()), (400, "there is no filter `colour`"));
+        let first = tap(&at, "op=GET%20*").unwrap();
+        let second = tap(&at, "").unwrap();
+        let (code, reason) = status(tap(&at, ""));
+        assert!(code == 429 && reason.contains("limit `taps`"), "{reason}");
+        // One that goes away leaves its place, without a record that would have to be written.
+        drop(first);
+        let end = Instant::now() + Duration::from_secs(9);
+        while tap(&at, "").is_err() {
+            assert!(Instant::now() < end, "the place is not free");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        asked.reporter.taps().close();
+        second
+    })
+    .await;
+    hub.await.unwrap();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut body, &mut text).map(|_| text)
+    });
+    assert_eq!(read.await.unwrap().unwrap(), "", "it ends in order");
+}
+
+#[tokio::test]
+async fn a_crowd_does_not_end_a_tap() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weir.sock");
+    let sidecar = Arc::new(Sidecar::default());
+    let at = path.clone();
+    with_socket(&sidecar, &path, move || {
+        let _tap = tap(&at, "").unwrap();
+        let silent = |_| std::os::unix::net::UnixStream::connect(&at).unwrap();
+        let _crowd: Vec<_> = (0..200).map(silent).collect();
+        assert_eq!(client::get(&at, "/config").unwrap(), json!({"mode": "monitor"}));
+        let _second = tap(&at, "").unwrap();
+        assert!(tap(&at, "").is_err(), "the first of two is still there");
+    })
+    .await;
+    // Of 200 silent ones and one that asks, 64 find room beside the taps.
+    let metrics = sidecar.metrics().render();
+    assert!(metrics.contains("weir_admin_rejected_total{cause=\"busy\"} 137"), "{metrics}");
 }

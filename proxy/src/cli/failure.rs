@@ -1,7 +1,9 @@
 //! How a command fails: what is told, and the exit status.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
+
+use weir::admin::client::Error;
 
 use super::terminal;
 
@@ -94,6 +96,21 @@ impl Failure {
     /// Wrong usage, as clap tells it.
     pub(super) fn rendered(text: String) -> Self {
         Self { status: USAGE, told: Told::Rendered(text) }
+    }
+
+    /// A running sidecar did not do what it was asked for.
+    pub(super) fn unanswered(error: Error) -> Self {
+        let failure = Self::other(error.to_string());
+        match error {
+            Error::Refused { status: 400, .. } => Self { status: USAGE, ..failure },
+            Error::Unreachable { error, .. } if error.kind() == ErrorKind::PermissionDenied => {
+                failure.hint("ask as the sidecar's own user or root, as it answers nobody else")
+            }
+            Error::Unreachable { .. } => {
+                failure.hint("name the socket of a running `weir run --socket PATH` with --socket")
+            }
+            _ => failure,
+        }
     }
 
     /// Bad files, with everything that is wrong in them.

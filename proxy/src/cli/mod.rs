@@ -13,7 +13,9 @@ mod init;
 mod limits;
 mod mode;
 mod policy;
+mod profile;
 mod run;
+mod tap;
 mod terminal;
 
 use failure::Failure;
@@ -35,9 +37,17 @@ Examples:
   See what two services say to each other, without touching it:
     weir run --forward 127.0.0.1:6380=127.0.0.1:6379
 
+  Learn what is normal, and make a policy of it:
+    weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --profile learned.yaml
+    weir profile learned.yaml
+    weir policy from-profile learned.yaml > cart.yaml
+
   Refuse what a policy does not allow:
     weir policy check cart.yaml
     weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --policy cart.yaml --mode enforce
+
+  Watch what a running sidecar refuses:
+    weir tap --verdict refused
 
 Exit status: 0 done; 2 wrong usage or a bad file; 1 anything else.";
 
@@ -55,8 +65,10 @@ struct Cli {
 enum Command {
     Run(Box<run::Args>),
     Init(Box<init::Args>),
+    Profile(profile::Args),
     Policy(policy::Args),
     Mode(mode::Args),
+    Tap(Box<tap::Args>),
     Demo(demo::Args),
     Limits(limits::Args),
     Completion(completion::Args),
@@ -68,8 +80,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(*args),
             Command::Init(args) => init::run(&args),
+            Command::Profile(args) => profile::run(&args),
             Command::Policy(args) => policy::run(&args),
             Command::Mode(args) => mode::run(&args),
+            Command::Tap(args) => tap::run(&args),
             Command::Demo(args) => return demo::run(args),
             Command::Limits(args) => limits::run(&args),
             Command::Completion(args) => completion::run(&args, &mut Cli::command()),

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         What::Monitor => set(args, "monitor"),
         What::Enforce => set(args, "enforce"),
     };
-    let answer = answer.map_err(unanswered)?;
+    let answer = answer.map_err(Failure::unanswered)?;
     terminal::print(&if args.json { format!("{answer}\n") } else { words(&answer) })
 }
 
@@ -96,16 +96,6 @@ fn words(answer: &Value) -> String {
     format!(
         "{mode} for every rule, {until}{reason}\nthen again as the policy says, else {configured}\n"
     )
-}
-
-fn unanswered(error: Error) -> Failure {
-    let message = error.to_string();
-    match error {
-        Error::Refused { status: 400, .. } => Failure::usage(message),
-        Error::Unreachable { .. } => Failure::other(message)
-            .hint("name the socket of a running `weir run --socket PATH` with --socket"),
-        _ => Failure::other(message),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use weir::capability;
 use weir::config::{self, Options, Source};
+use weir::learn::StartError;
 use weir::program_log;
 use weir::run::{Error, Extras};
 
@@ -28,6 +29,9 @@ use super::policy::files;
 
   Log what enforcing a policy would refuse, and refuse nothing:
     weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --policy cart.yaml --mode monitor
+
+  Learn what a server is asked, in a profile that a policy can be made of:
+    weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --profile learned.yaml
 
   Settings from a file, with one of them changed:
     weir run --config weir.yaml --mode enforce
@@ -97,10 +101,41 @@ fn ended(error: Error) -> Failure {
         Error::Socket { .. } => Failure::other(message)
             .hint("its directory must exist and be writable; --socket names another place"),
         Error::Policy(_) | Error::RedisCommands { .. } => Failure::usage(message),
+        Error::Profile(error) => bad_profile(error),
         Error::TrafficLog(_) => Failure::other(message).hint(
             "its directory must exist and be writable; --traffic-log names another file, or `off`",
         ),
         Error::Looping | Error::Start(_) => Failure::other(message),
+    }
+}
+
+fn bad_profile(error: StartError) -> Failure {
+    let message = error.to_string();
+    match error {
+        StartError::Broken(bad) => {
+            let failure = Failure::usage(message)
+                .hint("mend it, or move it away and a new one is begun; --profile names another");
+            let line = usize::try_from(bad.line).unwrap_or(usize::MAX).saturating_sub(1);
+            let text = std::fs::read_to_string(&bad.file).unwrap_or_default();
+            match text.lines().nth(line) {
+                Some(text) => {
+                    let (line, column) = (bad.line, bad.column);
+                    let text = text.chars().take(120).collect();
+                    failure.excerpt(Excerpt { line, column, text })
+                }
+                None => failure,
+            }
+        }
+        StartError::Key(_) => Failure::usage(message).hint(
+            "put back the key that the profile was learned with, or move it away and a new one is \
+             made: what is still hidden in the profile is forgotten then",
+        ),
+        StartError::Read { .. } => Failure::usage(message).hint(
+            "it must be a file that this user may read; --profile and --profile-key name others",
+        ),
+        StartError::Write { .. } => Failure::other(message)
+            .hint("its directory must exist and be writable: files in it are replaced whole"),
+        StartError::Start(_) => Failure::other(message),
     }
 }
 

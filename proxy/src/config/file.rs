@@ -50,6 +50,8 @@ fn relative_to(options: Options, base: &Path) -> Options {
         socket: options.socket.map(|socket| SocketPath(socket.0.map(join))),
         redis_commands: options.redis_commands.map(join),
         resolv_conf: options.resolv_conf.map(join),
+        profile: options.profile.map(join),
+        profile_key: options.profile_key.map(join),
         traffic_log: options.traffic_log.map(|log| match log.0 {
             Some(Target::File(path)) => TrafficLog(Some(Target::File(join(path)))),
             other => TrafficLog(other),

@@ -53,6 +53,15 @@ pub struct Options {
     #[arg(long, value_name = "MODE", help_heading = "Policy")]
     pub mode: Option<Mode>,
 
+    /// Where to keep what was seen of the workload; read at start, made if it is not there
+    #[arg(long, value_name = "FILE", help_heading = "Learning")]
+    pub profile: Option<PathBuf>,
+
+    /// The secret that the profile's hashes are made with, made if it is not there; replicas
+    /// whose profiles are to be merged share it [default: the profile's name with `.key`]
+    #[arg(long, value_name = "FILE", help_heading = "Learning")]
+    pub profile_key: Option<PathBuf>,
+
     /// Where the traffic log goes: a file, `-` for standard output, or `off` [default: -]
     #[arg(long, value_name = "FILE", help_heading = "Traffic log")]
     pub traffic_log: Option<TrafficLog>,
@@ -74,8 +83,8 @@ pub struct Options {
     #[arg(long, value_name = "PORTS", env = "WEIR_PROBE_PORTS", help_heading = "Operation")]
     pub probe_ports: Option<Ports>,
 
-    /// The Unix socket for `weir mode`, mode 0600, or `off` [default: /run/weir/weir.sock, with
-    /// --forward off]
+    /// The Unix socket for `weir mode` and `weir tap`, mode 0600, or `off` [default:
+    /// /run/weir/weir.sock, with --forward off]
     #[arg(long, value_name = "PATH", help_heading = "Operation")]
     pub socket: Option<SocketPath>,
 
@@ -117,6 +126,8 @@ impl Options {
             outbound_port: self.outbound_port.or(that.outbound_port),
             policy: list(self.policy, that.policy),
             mode: self.mode.or(that.mode),
+            profile: self.profile.or(that.profile),
+            profile_key: self.profile_key.or(that.profile_key),
             admin: self.admin.or(that.admin),
             probe_ports: self.probe_ports.or(that.probe_ports),
             socket: self.socket.or(that.socket),

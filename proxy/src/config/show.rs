@@ -32,6 +32,8 @@ impl Settings {
             "policy": self.policies.iter().map(text).collect::<Vec<_>>(),
             "mode": self.mode.to_string(),
             "resolv-conf": text(&self.resolv_conf),
+            "profile": self.profile.as_ref().map(|files| text(&files.path)),
+            "profile-key": self.profile.as_ref().map(|files| text(&files.key)),
             "traffic-log": match &self.traffic_log {
                 None => "off".to_owned(),
                 Some(Target::Stdout) => "-".to_owned(),

@@ -46,10 +46,14 @@ fn a_flag_wins_over_the_file() {
 fn paths_in_the_file_are_relative_to_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("weir.yaml");
-    std::fs::write(&path, "policy: [p.yaml, /abs.yaml]\ntraffic-log: t.log\n").unwrap();
+    std::fs::write(&path, "policy: [p.yaml, /abs.yaml]\ntraffic-log: t.log\nprofile: l.yaml\n")
+        .unwrap();
     let settings = Source { flags: flags(), file: Some(path) }.load().unwrap();
     assert_eq!(settings.policies, [directory.path().join("p.yaml"), "/abs.yaml".into()]);
     assert_eq!(settings.traffic_log, Some(Target::File(directory.path().join("t.log"))));
+    let at = |name| directory.path().join(name);
+    let files = ProfileFiles { path: at("l.yaml"), key: at("l.yaml.key") };
+    assert_eq!(settings.profile, Some(files));
 }
 
 #[test]
@@ -148,7 +152,8 @@ fn forwards_to_free_ports_do_not_collide() {
 #[test]
 fn settings_that_are_shown_can_be_read_again() {
     let file = "mode: enforce\ngrace: 90s\nadmin: off\nlog-allowed: sample:7\nmemory: 64MiB\n\
-                max-connections: 9\nlimits: {linger: 3s}\nsocket: /s\nredis-commands: /c\n";
+                max-connections: 9\nlimits: {linger: 3s}\nsocket: /s\nredis-commands: /c\n\
+                profile: /p\n";
     let settings = load(flags(), Some(file)).unwrap();
     let mut shown = settings.to_json();
     shown.as_object_mut().unwrap().remove("config");
@@ -161,4 +166,19 @@ fn settings_that_are_shown_can_be_read_again() {
     shown.as_object_mut().unwrap().remove("config");
     let again = load(Options::default(), Some(&shown.to_string())).unwrap();
     assert_eq!(Settings { source: settings.source.clone(), ..again }, settings);
+}
+
+#[test]
+fn a_profile_key_goes_with_a_profile_of_its_own_name() {
+    for (file, expected) in [
+        ("profile-key: /k\n", "is for a `profile`"),
+        ("profile: /k\nprofile-key: /k\n", "one file"),
+    ] {
+        let error = load(flags(), Some(file)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let old = load(flags(), Some("profile: /p\n")).unwrap();
+    let new = load(flags(), Some("profile: /p\nprofile-key: /k\n")).unwrap();
+    assert_eq!(old.needs_restart(&new), ["profile-key"]);
+    assert_eq!(load(flags(), None).unwrap().needs_restart(&new), ["profile", "profile-key"]);
 }

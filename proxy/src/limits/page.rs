@@ -38,10 +38,13 @@ const PROCESS: &str = "
 | bound | value | when it is reached | metric |
 | --- | --- | --- | --- |
 | traffic log, waiting to be written | 64 batches of 32 KiB | records are dropped | `weir_traffic_log_dropped_total` |
+| a profile | 128 ports; 128 words of one place; see [learning.md](learning.md#bounds) | operations are counted without their shape | `weir_profile_dropped_total{cause=\"bounded\"}` |
+| counts on their way to the profile | 32 batches | they wait with the workers; dropped at the end | `weir_profile_dropped_total{cause=\"queue\"}` |
 | a text in a record | 1 KiB | it is cut, and ends in `…` | none |
 | the program's own log, waiting to be written | 1024 lines | lines are dropped; a later line says how many | none |
 | connections to the admin endpoint, and to the socket | 64 each | the oldest is closed | `weir_admin_rejected_total{cause=\"busy\"}` |
-| one such connection | 15 s, 5 s for its request | it is closed | none |
+| one such connection, but for a tap's | 15 s, 5 s for its request | it is closed | none |
+| records on their way to the taps | 32 batches of 64 KiB | records are dropped, and all taps are told how many | `weir_tap_dropped_total` |
 | bytes read after a refusal, so that it arrives | 16 MiB, and `linger` | both legs are closed | none |
 ";
 

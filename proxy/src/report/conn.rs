@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_policy::decide::{Mode, Snapshot};
-use weir_policy::op::{Endpoint, Operation, Protocol, Side};
+use weir_policy::op::{Endpoint, Operation, Protocol};
 
 use super::id::ConnId;
 use super::local::{self, Local};
-use super::metrics::{Flow, side_word};
+use super::metrics::{Flow, LearnedResult, side_word};
 use super::record::{self, Phase};
 use super::reporter::{Fate, Reporter};
 use super::summary::{self, Sum};
+use super::tap::Seen;
 use super::text::Render;
-use super::{Detail, Outcome, Report, Text, Transaction, json};
+use super::{Detail, Outcome, Report, Text, Transaction, json, learned};
+use crate::learn::{Learned, Place};
 use crate::session::Leg;
 
 /// How often something long-lived has a record.
@@ -28,8 +30,7 @@ pub struct ConnReport {
     reporter: Arc<Reporter>,
     policy: Arc<Snapshot>,
     id: ConnId,
-    side: Side,
-    port: u16,
+    place: Place,
     mode: Mode,
     /// `conn` to `peer`, rendered once.
     members: Box<[u8]>,
@@ -49,6 +50,8 @@ struct Open {
     received: [u64; 2],
     due: Instant,
     logged: bool,
+    /// Whether it is still to be counted for the profile is here; `start` has nothing of it.
+    learned: Learned,
 }
 
 impl ConnReport {
@@ -80,8 +83,7 @@ impl ConnReport {
             reporter,
             policy,
             id,
-            side: endpoint.side,
-            port: endpoint.port,
+            place: Place { side: endpoint.side, peer: endpoint.peer, port: endpoint.port },
             mode,
             members: members.into_boxed_slice(),
             seq: 0,
@@ -89,6 +91,18 @@ impl ConnReport {
             open: Vec::new(),
             connection: None,
         }
+    }
+
+    pub(super) fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The connection's id.
@@ -105,6 +119,18 @@ impl ConnReport {
     pub fn received(&mut self, leg: Leg, bytes: u64) {
         self.received[leg as usize] += bytes;
         self.reporter.metrics().bytes(leg, Flow::Received, bytes);
+        if leg == Leg::Server && !self.open.is_empty() {
+            self.server_answers();
+        }
+    }
+
+    /// Of what is not read, the server accepts what it answers.
+    fn server_answers(&mut self) {
+        let unread =
+            |open: &&mut Open| matches!(open.start.protocol, Protocol::Tls | Protocol::Opaque);
+        for open in self.open.iter_mut().filter(unread) {
+            open.learned.count(LearnedResult::Accepted);
+        }
     }
 
     /// Bytes were written to a leg.
@@ -122,8 +148,10 @@ impl ConnReport {
         outcome: Outcome,
     ) {
         if self.connection.is_none() {
-            let transaction =
+            let mut transaction =
                 self.begin(now, protocol, Some(operation), &Detail::default(), outcome);
+            // It stands for what could not be read, and is no operation.
+            transaction.learned = Learned::default();
             self.started(&transaction);
             self.connection = Some(transaction);
         }
@@ -162,28 +190,50 @@ impl ConnReport {
             if self.open[i].due <= now {
                 self.open[i].due = now + PERIOD;
                 let open = &self.open[i];
-                if open.logged {
-                    local::with(|local| self.line(local, &open.start, Phase::Open(now), open));
-                }
+                local::with(|local| {
+                    self.line(local, &open.start, Phase::Open(now), open, open.logged);
+                });
             }
         }
         self.open.iter().map(|open| open.due).min()
     }
 
+    /// One record: for the log if it is to be `logged`, and for taps if there are any.
     fn line<'a>(
         &self,
         local: &mut Local,
         transaction: &Transaction,
         phase: Phase,
         open: impl Into<Option<&'a Open>>,
+        logged: bool,
     ) {
-        let Some(queue) = self.reporter.queue() else { return };
+        let queue = self.reporter.queue().filter(|_| logged);
+        let taps = self
+            .reporter
+            .tapped()
+            .map(|hub| (hub, self.seen(transaction, phase), transaction.text.op_value()));
+        if queue.is_none() && taps.is_none() {
+            return;
+        }
         let connection =
             record::Connection { id: self.id, members: &self.members, policy: &self.policy };
         let bytes = self.bytes(transaction, open.into());
-        local.line(queue, |out, clock, entries| {
+        local.line(queue, taps, |out, clock, entries| {
             record::write(&connection, transaction, bytes, phase, (clock, entries), out);
         });
+    }
+
+    /// What the filters of taps ask of a record.
+    fn seen(&self, transaction: &Transaction, phase: Phase) -> Seen {
+        Seen {
+            protocol: transaction.protocol,
+            side: self.place.side,
+            peer: self.place.peer,
+            port: self.place.port,
+            verdict: transaction.verdict,
+            status: transaction.status,
+            duration_us: phase.duration_us(transaction.started),
+        }
     }
 
     /// What the transaction moved. The session of a connection that became opaque does not see
@@ -209,7 +259,14 @@ impl ConnReport {
         };
         let (shapes, key) = local.shapes(queue);
         let op = transaction.text.op_value();
-        summary::key(transaction.text.mode(), self.side, self.port, transaction.protocol, op, key);
+        summary::key(
+            transaction.text.mode(),
+            self.place.side,
+            self.place.port,
+            transaction.protocol,
+            op,
+            key,
+        );
         shapes.add(key, sum);
     }
 }
@@ -224,11 +281,14 @@ impl Report for ConnReport {
         outcome: Outcome,
     ) -> Transaction {
         self.seq += 1;
+        let learned = self.learn(protocol, operation, &outcome);
         let text = match self.reporter.detail() {
-            None => Text::default(),
+            None => Text::bare(self.mode, outcome.entry),
             Some(full) => local::with(|local| {
+                let known = self.reporter.known_words();
                 let mut render =
-                    Render::new(local.take_text(), &mut local.scratch, full, self.mode);
+                    Render::new(local.take_text(), &mut local.scratch, full, self.mode)
+                        .knowing(known.as_deref().map(|known| &**known));
                 render.message(operation, detail);
                 let entries = &mut local.entries;
                 render.finish(detail.traceparent, outcome.entry, &self.policy, entries)
@@ -246,6 +306,7 @@ impl Report for ConnReport {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            learned,
         }
     }
 
@@ -255,15 +316,21 @@ impl Report for ConnReport {
         }
         let logged = local::with(|local| {
             let logged = self.reporter.fate(transaction.verdict, local) == Fate::Line;
-            if logged {
-                self.line(local, transaction, Phase::Start, None);
-            }
+            self.line(local, transaction, Phase::Start, None, logged);
             logged
         });
-        let text = if logged { transaction.text.copy() } else { Text::default() };
-        let start = Transaction { text, ..*transaction };
+        let text = if logged || self.reporter.tapped().is_some() {
+            transaction.text.copy()
+        } else {
+            Text::bare(transaction.text.mode(), transaction.entry)
+        };
+        let mut learned = transaction.learned.clone();
+        if let Some(result) = learned::result(transaction, false) {
+            learned.count(result);
+        }
+        let start = Transaction { text, learned: Learned::default(), ..*transaction };
         let due = transaction.started + PERIOD;
-        self.open.push(Open { start, received: self.received, due, logged });
+        self.open.push(Open { start, received: self.received, due, logged, learned });
     }
 
     fn end(&mut self, now: Instant, mut transaction: Transaction) {
@@ -272,16 +339,21 @@ impl Report for ConnReport {
         let open = self.open.iter().position(|open| open.start.seq == transaction.seq);
         let open = open.map(|index| self.open.swap_remove(index));
         [transaction.bytes_in, transaction.bytes_out] = self.bytes(&transaction, open.as_ref());
+        let counts = open.as_ref().is_none_or(|open| open.learned.is_open());
+        if counts && let Some(result) = learned::result(&transaction, true) {
+            transaction.learned.count(result);
+        }
         local::with(|local| {
             let fate = match &open {
                 Some(open) if open.logged => Fate::Line,
                 _ => self.reporter.fate(verdict, local),
             };
-            match fate {
-                Fate::Line => self.line(local, &transaction, Phase::End(now), None),
-                Fate::Count => self.count(local, now, &transaction),
-                Fate::Nothing => {}
+            // A summary tells shapes only.
+            let line = fate == Fate::Line || (fate == Fate::Count && transaction.text.asks());
+            if fate == Fate::Count && !line {
+                self.count(local, now, &transaction);
             }
+            self.line(local, &transaction, Phase::End(now), None, line);
             local.give_text(transaction.text.into_bytes());
         });
     }

@@ -1,14 +1,16 @@
-//! What each worker thread keeps: the batch of lines on its way to the writer, and room to
-//! render in.
+//! What each worker thread keeps: the batches of lines on their way to the writer and the taps,
+//! and room to render in.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use super::bounded::Due;
 use super::clock::Clock;
 use super::entries::Entries;
 use super::queue::{Batch, Queue};
 use super::summary::Shapes;
+use super::tap::{Hub, Outbox, Seen};
+use crate::learn::Table;
 
 /// A batch goes to the writer when it is this long: each wakes the writer's thread, which costs as
 /// much as several records where both share a core.
@@ -16,8 +18,6 @@ const BATCH: usize = 96 << 10;
 /// How many spare texts a thread keeps, and how large.
 const SPARE_TEXTS: usize = 512;
 const SPARE_TEXT: usize = 2 << 10;
-/// How often a thread's counted shapes join the others'.
-const SHAPES: Duration = Duration::from_secs(1);
 
 /// One thread's share of reporting.
 #[derive(Default)]
@@ -25,7 +25,8 @@ pub(super) struct Local {
     queue: Option<Arc<Queue>>,
     batch: Batch,
     shapes: Shapes,
-    shapes_due: Option<Instant>,
+    shapes_due: Due,
+    taps: Outbox,
     /// For [`Reporter`](super::Reporter)s that sample: counts what could be logged.
     pub(super) sampled: u32,
     /// Points in time as texts.
@@ -34,6 +35,8 @@ pub(super) struct Local {
     pub(super) scratch: Vec<u8>,
     /// Entries in words.
     pub(super) entries: Entries,
+    /// What the profile is to know.
+    pub(super) learned: Table,
     texts: Vec<Vec<u8>>,
 }
 
@@ -60,16 +63,29 @@ impl Local {
         }
     }
 
-    /// Appends one line with what `write` writes.
+    /// Appends one line with what `write` writes, for the log and for taps.
     pub(super) fn line(
         &mut self,
-        queue: &Arc<Queue>,
+        queue: Option<&Arc<Queue>>,
+        taps: Option<(&Arc<Hub>, Seen, &[u8])>,
         write: impl FnOnce(&mut Vec<u8>, &mut Clock, &mut Entries),
     ) {
+        let Some(queue) = queue else {
+            if let Some((hub, seen, op)) = taps {
+                let (clock, entries) = (&mut self.clock, &mut self.entries);
+                self.taps.line(hub, seen, op, |out| write(out, clock, entries));
+            }
+            return;
+        };
         self.belong_to(queue);
         self.drop_incomplete();
+        let start = self.batch.lines.len();
         write(&mut self.batch.lines, &mut self.clock, &mut self.entries);
         self.batch.records += 1;
+        if let Some((hub, seen, op)) = taps {
+            let line = &self.batch.lines[start..];
+            self.taps.line(hub, seen, op, |out| out.extend_from_slice(line));
+        }
         if self.batch.lines.len() >= BATCH {
             self.send();
         }
@@ -97,22 +113,21 @@ impl Local {
         }
     }
 
-    /// Sends what there is to the writer: the batch, and the shapes if they are due or
-    /// `everything` is to go.
+    /// Sends what there is to the writer and the taps: the batches, and the shapes if they are
+    /// due or `everything` is to go.
     pub(super) fn flush(&mut self, everything: bool) {
         self.clock.unwind();
         self.entries.tidy();
         self.send();
+        self.taps.flush();
+        self.learned.hand_over(everything);
         if self.shapes.is_empty() {
             return;
         }
-        let now = Instant::now();
-        let due = *self.shapes_due.get_or_insert(now + SHAPES);
         if let Some(queue) = &self.queue
-            && (everything || now >= due)
+            && self.shapes_due.is_over(everything)
         {
             queue.merge(&mut self.shapes);
-            self.shapes_due = None;
         }
     }
 
@@ -148,15 +163,15 @@ mod tests {
         let (queue, receiver, _shared) = Queue::new(Arc::new(Metrics::new()));
         let queue = Arc::new(queue);
         let mut local = Local::default();
-        local.line(&queue, |out, _, _| out.extend_from_slice(b"{1}\n"));
+        local.line(Some(&queue), None, |out, _, _| out.extend_from_slice(b"{1}\n"));
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            local.line(&queue, |out, _, _| {
+            local.line(Some(&queue), None, |out, _, _| {
                 out.extend_from_slice(b"{2");
                 panic!("a fault");
             });
         }));
         assert!(panicked.is_err());
-        local.line(&queue, |out, _, _| out.extend_from_slice(b"{3}\n"));
+        local.line(Some(&queue), None, |out, _, _| out.extend_from_slice(b"{3}\n"));
         local.flush(true);
         let crate::report::queue::Message::Batch(batch) = receiver.recv().unwrap() else {
             panic!("a batch comes first")

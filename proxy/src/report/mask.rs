@@ -7,6 +7,7 @@ use weir_policy::op::{HttpOp, KeySource, Keys, RedisOp, Script};
 use weir_policy::path::normalise;
 
 use crate::config::LogDetail;
+use crate::learn::Known;
 
 /// How many keys a shape is made of. A command with more has a shape that ends in `…`.
 const KEYS: usize = 256;
@@ -23,14 +24,14 @@ const KEY_SPECIAL: &[u8] = b"{}*\\& ";
 const UNPRINTABLE: [char; 5] = ['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}'];
 
 /// Appends `METHOD PATH` with the path's variable parts taken out.
-pub(super) fn http_shape(http: &HttpOp<'_>, out: &mut Vec<u8>) {
+pub(super) fn http_shape(http: &HttpOp<'_>, known: Option<&Known>, out: &mut Vec<u8>) {
     out.extend_from_slice(http.method);
     if let (b"CONNECT", Some(authority)) = (http.method, http.authority) {
         out.push(b' ');
         out.extend_from_slice(authority);
     } else if !http.path.is_empty() {
         out.push(b' ');
-        path(http.path, PATH_SPECIAL, out);
+        path(http.path, PATH_SPECIAL, known, out);
     }
 }
 
@@ -39,10 +40,11 @@ pub(super) fn target(
     path_as_sent: &[u8],
     query: Option<&[u8]>,
     detail: LogDetail,
+    known: Option<&Known>,
     out: &mut Vec<u8>,
 ) {
     match detail {
-        LogDetail::Masked => path(path_as_sent, b"", out),
+        LogDetail::Masked => path(path_as_sent, b"", known, out),
         LogDetail::Full => full_path(path_as_sent, out),
     }
     let Some(query) = query else { return };
@@ -53,7 +55,7 @@ pub(super) fn target(
             _ => (pair, None),
         };
         match detail {
-            LogDetail::Masked => parameter(pair, out),
+            LogDetail::Masked => parameter(pair, None, out),
             LogDetail::Full => unless_secret(pair, out),
         }
         out.extend(separator);
@@ -85,7 +87,7 @@ fn full_path(path: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a path in normal form with each segment masked. Bytes of `special` get a `\`.
-fn path(path: &[u8], special: &[u8], out: &mut Vec<u8>) {
+fn path(path: &[u8], special: &[u8], known: Option<&Known>, out: &mut Vec<u8>) {
     if path == b"*" {
         return out.push(b'*');
     }
@@ -96,20 +98,20 @@ fn path(path: &[u8], special: &[u8], out: &mut Vec<u8>) {
         // Matrix parameters are as a query is: `;jsessionid=…`.
         for (i, piece) in segment.split(|&byte| byte == b';').enumerate() {
             if i == 0 {
-                masked(piece, special, normalise, out);
+                masked(piece, special, known, normalise, out);
             } else {
                 out.push(b';');
-                parameter(piece, out);
+                parameter(piece, known, out);
             }
         }
     }
 }
 
 /// Appends a parameter's name, if it has one, and the class of its value.
-fn parameter(pair: &[u8], out: &mut Vec<u8>) {
+fn parameter(pair: &[u8], known: Option<&Known>, out: &mut Vec<u8>) {
     // Without `=` it is a value as far as anyone knows.
     let value = memchr::memchr(b'=', pair).map_or(0, |equals| {
-        masked(&pair[..equals], b"", append, out);
+        masked(&pair[..equals], b"", known, append, out);
         out.push(b'=');
         equals + 1
     });
@@ -165,7 +167,7 @@ fn is_secret(name: &[u8]) -> bool {
 }
 
 /// Appends the command with the patterns of its keys and channels, each once.
-pub(super) fn redis_shape(redis: &RedisOp<'_>, out: &mut Vec<u8>) {
+pub(super) fn redis_shape(redis: &RedisOp<'_>, known: Option<&Known>, out: &mut Vec<u8>) {
     name(redis, out);
     let start = out.len();
     each(
@@ -175,8 +177,10 @@ pub(super) fn redis_shape(redis: &RedisOp<'_>, out: &mut Vec<u8>) {
             let word = out.len();
             out.push(b' ');
             out.extend_from_slice(prefix);
-            key(text, out);
-            let again = out[start..word].split(|&byte| byte == b' ').any(|w| w == &out[word + 1..]);
+            key(text, known, out);
+            // What stands before the first space is no word: an empty key is another one.
+            let mut words = out[start..word].split(|&byte| byte == b' ').skip(1);
+            let again = words.any(|w| w == &out[word + 1..]);
             if again {
                 out.truncate(word);
             }
@@ -187,7 +191,13 @@ pub(super) fn redis_shape(redis: &RedisOp<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends the command with its keys and channels, until `limit` bytes are passed.
-pub(super) fn command(redis: &RedisOp<'_>, detail: LogDetail, limit: usize, out: &mut Vec<u8>) {
+pub(super) fn command(
+    redis: &RedisOp<'_>,
+    detail: LogDetail,
+    known: Option<&Known>,
+    limit: usize,
+    out: &mut Vec<u8>,
+) {
     name(redis, out);
     each(
         redis,
@@ -195,7 +205,7 @@ pub(super) fn command(redis: &RedisOp<'_>, detail: LogDetail, limit: usize, out:
         |_, text, out| {
             out.push(b' ');
             match detail {
-                LogDetail::Masked => key(text, out),
+                LogDetail::Masked => key(text, known, out),
                 LogDetail::Full => out.extend_from_slice(text),
             }
             out.len() < limit
@@ -250,13 +260,14 @@ fn each(
 }
 
 /// Appends a key or channel with its parts masked; they are split at `:`.
-fn key(key: &[u8], out: &mut Vec<u8>) {
+fn key(key: &[u8], known: Option<&Known>, out: &mut Vec<u8>) {
     for (i, part) in key.split(|&byte| byte == b':').enumerate() {
         if i > 0 {
             out.push(b':');
         }
         match classify(part) {
             Some(class) => braces(class.as_str(), out),
+            None if is_new(part, known) => braces("new", out),
             None => literal(part, out),
         }
     }
@@ -292,7 +303,13 @@ fn hex(byte: u8, out: &mut Vec<u8>) {
 }
 
 /// Appends a part of a path as `write` has it, or its class. Bytes of `special` get a `\`.
-fn masked(part: &[u8], special: &[u8], write: fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
+fn masked(
+    part: &[u8],
+    special: &[u8],
+    known: Option<&Known>,
+    write: fn(&[u8], &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
     let start = out.len();
     let plain = part.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     if plain {
@@ -305,6 +322,9 @@ fn masked(part: &[u8], special: &[u8], write: fn(&[u8], &mut Vec<u8>), out: &mut
     if let Some(class) = classify(&out[start..]) {
         out.truncate(start);
         braces(class.as_str(), out);
+    } else if is_new(&out[start..], known) {
+        out.truncate(start);
+        braces("new", out);
     } else if !plain {
         escape(start, special, out);
     }
@@ -320,6 +340,11 @@ fn escape(start: usize, special: &[u8], out: &mut Vec<u8>) {
         }
         at += 1;
     }
+}
+
+/// Whether a part is a word that is not to be shown, since nothing names it yet.
+fn is_new(part: &[u8], known: Option<&Known>) -> bool {
+    known.is_some_and(|known| !part.is_empty() && !known.contains(part))
 }
 
 /// As [`class::classify`]; most parts are words, which a look at the bytes tells.

@@ -5,11 +5,13 @@ use std::time::Instant;
 use weir_policy::decide::EntryRef;
 use weir_policy::op::{Operation, Protocol};
 
+pub(crate) mod bounded;
 mod clock;
 mod conn;
 mod entries;
 mod id;
 mod json;
+mod learned;
 mod local;
 mod mask;
 pub mod metrics;
@@ -19,8 +21,11 @@ mod record;
 mod reporter;
 mod sink;
 mod summary;
+pub mod tap;
 mod text;
 mod writer;
+
+use crate::learn::Learned;
 
 pub use conn::ConnReport;
 pub use id::ConnId;
@@ -104,6 +109,8 @@ pub struct Transaction {
     pub bytes_in: u64,
     /// Bytes from the server, framing included.
     pub bytes_out: u64,
+    /// Where it counts for the profile.
+    pub learned: Learned,
 }
 
 /// What the session knows of an operation for the log beyond what policy needs.

@@ -22,6 +22,16 @@ pub(super) enum Phase {
     End(Instant),
 }
 
+impl Phase {
+    /// How long something that began then has taken by this record.
+    pub(super) fn duration_us(self, started: Instant) -> Option<u64> {
+        match self {
+            Self::Start => None,
+            Self::Open(now) | Self::End(now) => Some(micros(now, started)),
+        }
+    }
+}
+
 /// What a record says of its connection.
 pub(super) struct Connection<'a> {
     pub(super) id: ConnId,
@@ -65,8 +75,8 @@ pub(super) fn write(
     status(transaction.status, out);
     number(",\"bytes_in\":", bytes_in, out);
     number(",\"bytes_out\":", bytes_out, out);
-    if let Phase::Open(now) | Phase::End(now) = phase {
-        number(",\"duration_us\":", micros(now, transaction.started), out);
+    if let Some(duration) = phase.duration_us(transaction.started) {
+        number(",\"duration_us\":", duration, out);
     }
     out.extend_from_slice(transaction.text.trace());
     word(",\"verdict\":", transaction.verdict.label(), out);

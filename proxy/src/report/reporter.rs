@@ -8,8 +8,10 @@ use super::id::{ConnId, Ids};
 use super::local::{self, Local};
 use super::metrics::Metrics;
 use super::queue::Queue;
+use super::tap::Hub;
 use super::writer::{StartError, Writer};
 use crate::config::{LogAllowed, LogDetail, Target};
+use crate::learn::{Known, Learning};
 
 /// What becomes of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Reporter {
     allowed: LogAllowed,
     detail: LogDetail,
     queue: Option<Arc<Queue>>,
+    taps: Arc<Hub>,
+    learning: Option<Arc<Learning>>,
 }
 
 impl Reporter {
@@ -43,6 +47,20 @@ impl Reporter {
         detail: LogDetail,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StartError> {
+        Self::learning_too(log, allowed, detail, metrics, None)
+    }
+
+    /// The same, and a profile is learned.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn learning_too(
+        log: Option<Target>,
+        allowed: LogAllowed,
+        detail: LogDetail,
+        metrics: Arc<Metrics>,
+        learning: Option<Arc<Learning>>,
+    ) -> Result<Arc<Self>, StartError> {
         let queue = match log {
             None => None,
             Some(target) => {
@@ -51,7 +69,8 @@ impl Reporter {
                 Some(Arc::new(queue))
             }
         };
-        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue }))
+        let taps = Hub::new(Arc::clone(&metrics));
+        Ok(Arc::new(Self { ids: Ids::new(), metrics, allowed, detail, queue, taps, learning }))
     }
 
     /// Counters and gauges.
@@ -59,7 +78,12 @@ impl Reporter {
         &self.metrics
     }
 
-    /// Sends this thread's batch to the writer. Every worker calls it every 50 ms, and before it
+    /// Where taps attach.
+    pub fn taps(&self) -> &Arc<Hub> {
+        &self.taps
+    }
+
+    /// Sends this thread's batches to the writer and the taps. Every worker calls it every 50 ms, and before it
     /// ends.
     pub fn flush(&self) {
         local::with(|local| local.flush(false));
@@ -79,6 +103,17 @@ impl Reporter {
         self.queue.as_ref().is_none_or(|queue| queue.close(within))
     }
 
+    /// The profile that is learned, if one is.
+    pub fn learning(&self) -> Option<&Arc<Learning>> {
+        self.learning.as_ref()
+    }
+
+    /// The words that the log may show, where not every word may be.
+    pub(super) fn known_words(&self) -> Option<arc_swap::Guard<Arc<Known>>> {
+        let learning = self.learning.as_ref().filter(|_| self.detail == LogDetail::Masked);
+        learning.map(|learning| learning.words())
+    }
+
     pub(super) fn next_id(&self) -> ConnId {
         self.ids.next()
     }
@@ -88,11 +123,16 @@ impl Reporter {
         self.queue.as_ref()
     }
 
-    /// How much the texts of a transaction tell; none if there is no log. An answer or a body
+    /// Where taps attach, if there are any.
+    pub(super) fn tapped(&self) -> Option<&Arc<Hub>> {
+        self.taps.has_taps().then_some(&self.taps)
+    }
+
+    /// How much the texts of a transaction tell; none if nobody reads them. An answer or a body
     /// can still turn an allowed transaction into a refused one, whose record must not lack its
     /// texts: so all have them, whatever becomes of the allowed.
     pub(super) fn detail(&self) -> Option<LogDetail> {
-        self.queue.as_ref().map(|_| self.detail)
+        (self.queue.is_some() || self.taps.has_taps()).then_some(self.detail)
     }
 
     /// What becomes of a record with this verdict.

@@ -1,11 +1,11 @@
 //! Allowed operations counted by shape, for a log that has one record per shape and interval.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use weir_policy::decide::Mode;
 use weir_policy::op::{Protocol, Side};
 
+use super::bounded::Bounded;
 use super::clock::Clock;
 use super::metrics::{mode_word, protocol_word, side_word};
 use super::{SCHEMA, Verdict};
@@ -38,7 +38,7 @@ impl Sum {
 /// Sums by shape.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    known: HashMap<Box<[u8]>, Sum>,
+    known: Bounded<Sum>,
     other: Sum,
 }
 
@@ -69,11 +69,7 @@ pub(super) fn key(
 impl Shapes {
     /// Counts under `key`.
     pub(super) fn add(&mut self, key: &[u8], sum: Sum) {
-        if let Some(known) = self.known.get_mut(key) {
-            known.add(sum);
-        } else if self.known.len() < SHAPES {
-            self.known.insert(key.into(), sum);
-        } else {
+        if self.known.with(key, SHAPES, Sum::default, |known| known.add(sum)).is_none() {
             self.other.add(sum);
         }
     }

@@ -2,6 +2,7 @@
 
 mod log;
 mod records;
+mod taps;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

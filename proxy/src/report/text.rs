@@ -9,6 +9,7 @@ use weir_policy::op::{HttpOp, Operation, RedisOp};
 use super::entries::Entries;
 use super::{Detail, json, mask};
 use crate::config::LogDetail;
+use crate::learn::Known;
 
 /// How much of a text from traffic a record holds, in bytes.
 const TEXT: usize = 1024;
@@ -16,20 +17,24 @@ const TEXT: usize = 1024;
 const NAME: usize = 256;
 /// How many databases.
 const DATABASES: usize = 16;
+/// How much of the token of `Upgrade`, or of the name of an override field.
+const ASKED: usize = 64;
 /// The length of a `traceparent` (W3C Trace Context §3.2.2.1).
 const TRACEPARENT: usize = 55;
 
 /// What the record of a transaction will say of its message: JSON members, kept from `begin`
-/// to `end`. Empty where the log will not have the record.
+/// to `end`. Empty where neither the log nor a tap will have the record.
 #[derive(Debug, Default)]
 pub struct Text {
-    /// `host`, `database`, `user`, `op` and `detail`, then `traceparent`, then `decided_by`, each
-    /// with a leading comma.
+    /// `host`, `database`, `user`, `op`, `detail`, `upgrade` and `override`, then `traceparent`,
+    /// then `decided_by`, each with a leading comma.
     bytes: Vec<u8>,
     /// Where the value of `op` lies, quotes included.
     op: (u16, u16),
     /// Where `traceparent` begins.
     trace: u16,
+    /// It has `upgrade` or `override`.
+    asks: bool,
     /// Where `decided_by` begins.
     decided: u16,
     /// The entry that `decided_by` names.
@@ -39,7 +44,12 @@ pub struct Text {
 }
 
 impl Text {
-    /// `host` to `detail`, each with a leading comma.
+    /// Without texts: nobody reads them now, though a tap may attach before the end.
+    pub(super) fn bare(mode: Mode, entry: Option<EntryRef>) -> Self {
+        Self { mode, entry, ..Self::default() }
+    }
+
+    /// `host` to `override`, each with a leading comma.
     pub(super) fn message(&self) -> &[u8] {
         self.part(0, self.trace)
     }
@@ -52,6 +62,11 @@ impl Text {
     /// The value of `op` with its quotes; empty where there is none.
     pub(super) fn op_value(&self) -> &[u8] {
         self.part(self.op.0, self.op.1)
+    }
+
+    /// Whether the request asks for more than its shape tells.
+    pub(super) fn asks(&self) -> bool {
+        self.asks
     }
 
     /// The mode in force when it was decided.
@@ -91,6 +106,7 @@ pub(super) struct Render<'a> {
     text: Text,
     scratch: &'a mut Vec<u8>,
     detail: LogDetail,
+    known: Option<&'a Known>,
 }
 
 impl<'a> Render<'a> {
@@ -101,10 +117,15 @@ impl<'a> Render<'a> {
         detail: LogDetail,
         mode: Mode,
     ) -> Self {
-        Self { text: Text { bytes, mode, ..Text::default() }, scratch, detail }
+        Self { text: Text { bytes, mode, ..Text::default() }, scratch, detail, known: None }
     }
 
-    /// `host` to `detail`.
+    /// Shows these words alone, and not all.
+    pub(super) fn knowing(self, known: Option<&'a Known>) -> Self {
+        Self { known, ..self }
+    }
+
+    /// `host` to `override`.
     pub(super) fn message(&mut self, operation: Option<&Operation<'_>>, detail: &Detail<'_>) {
         match operation {
             Some(Operation::Http(http)) => self.http(http, detail),
@@ -135,15 +156,26 @@ impl<'a> Render<'a> {
     }
 
     fn http(&mut self, http: &HttpOp<'_>, detail: &Detail<'_>) {
+        self.request(http, detail);
+        for (name, what) in [("upgrade", http.upgrade), ("override", http.override_header)] {
+            if let Some(what) = what {
+                self.text.asks = true;
+                self.member(name, what, ASKED);
+            }
+        }
+    }
+
+    fn request(&mut self, http: &HttpOp<'_>, detail: &Detail<'_>) {
         let http = &HttpOp { authority: http.authority.map(without_userinfo), ..http.clone() };
         self.name("host", http.authority);
         self.name("user", detail.user);
-        self.op(|out| mask::http_shape(http, out));
+        let known = self.known;
+        self.op(|out| mask::http_shape(http, known, out));
         let full = self.detail;
         if full == LogDetail::Masked && detail.query.is_none() && self.detail_from_op(http.method) {
             return;
         }
-        self.detail(|out| mask::target(http.path, detail.query, full, out));
+        self.detail(|out| mask::target(http.path, detail.query, full, known, out));
     }
 
     fn redis(&mut self, redis: &RedisOp<'_>, detail: &Detail<'_>) {
@@ -151,9 +183,10 @@ impl<'a> Render<'a> {
             self.databases(redis.databases);
         }
         self.name("user", detail.user);
-        self.op(|out| mask::redis_shape(redis, out));
+        let known = self.known;
+        self.op(|out| mask::redis_shape(redis, known, out));
         let full = self.detail;
-        self.detail(|out| mask::command(redis, full, TEXT, out));
+        self.detail(|out| mask::command(redis, full, known, TEXT, out));
     }
 
     fn databases(&mut self, databases: &[u32]) {

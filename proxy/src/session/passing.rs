@@ -53,7 +53,10 @@ impl Passing {
             _ => Protocol::Opaque,
         };
         let detail = Detail::default();
-        let mut transaction = cx.report.begin(cx.now, protocol, Some(&operation), &detail, outcome);
+        // What could not be read is no operation.
+        let read = !matches!(self.kind, Kind::Malformed(_) | Kind::Slow);
+        let operation = read.then_some(&operation);
+        let mut transaction = cx.report.begin(cx.now, protocol, operation, &detail, outcome);
         // What it was decided by belongs to it.
         [transaction.bytes_in, transaction.bytes_out] = cx.totals;
         if outcome.verdict == Verdict::Refused {

@@ -88,6 +88,7 @@ impl Report for Records {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            learned: crate::learn::Learned::default(),
         }
     }
 

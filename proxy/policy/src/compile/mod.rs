@@ -10,7 +10,7 @@ mod rules;
 mod tls;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -137,6 +137,11 @@ impl Snapshot {
     /// Whether an entry's last day is over.
     pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
         entry.expires.zip(self.compiled.today).is_some_and(|(last, today)| last < today)
+    }
+
+    /// The day that the policies were compiled for.
+    pub(crate) fn today(&self) -> Option<Date> {
+        self.compiled.today
     }
 
     /// What names resolve to here.

@@ -14,7 +14,7 @@ use crate::op::{Operation, Protocol};
 use crate::peers::{number, ranges};
 use crate::text::OpText;
 
-fn compile(text: &str) -> Snapshot {
+pub(crate) fn compile(text: &str) -> Snapshot {
     let defaults = Defaults { mode: Mode::Enforce, today: Date::new(2026, 1, 1).expect("a date") };
     let policies = crate::parse("p", text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     Snapshot::compile(policies, &defaults, &Addresses::default()).expect("it compiles")
@@ -71,9 +71,9 @@ fn agree(text: &str, op: &str) -> Result<(), TestCaseError> {
 }
 
 /// One rule: peers, ports, limits, entries.
-type Parts = (usize, usize, usize, Vec<String>, Vec<String>);
+pub(crate) type Parts = (usize, usize, usize, Vec<String>, Vec<String>);
 
-fn policy(protocol: Protocol, rules: &[Parts]) -> String {
+pub(crate) fn policy(protocol: Protocol, rules: &[Parts]) -> String {
     const PEERS: [&str; 4] = [
         "{any: true}",
         "{cidr: 10.0.0.0/8}",
@@ -107,7 +107,7 @@ fn policy(protocol: Protocol, rules: &[Parts]) -> String {
     text
 }
 
-fn rules(entry: &'static str, deny: &'static str) -> impl Strategy<Value = Vec<Parts>> {
+pub(crate) fn rules(entry: &'static str, deny: &'static str) -> impl Strategy<Value = Vec<Parts>> {
     let part = (
         0usize..4,
         0usize..4,
@@ -118,21 +118,22 @@ fn rules(entry: &'static str, deny: &'static str) -> impl Strategy<Value = Vec<P
     proptest::collection::vec(part, 1..4)
 }
 
-const PEER: &str =
+pub(crate) const PEER: &str =
     "(10\\.0\\.0\\.1|10\\.1\\.0\\.1|192\\.0\\.2\\.1|::ffff:10\\.0\\.0\\.1|2001:db8::1)";
 
-const HTTP_ENTRY: &str =
+pub(crate) const HTTP_ENTRY: &str =
     "'(GET|POST|\\*) (/(a|b|7|x%2dy|\\{\\}|\\{int\\}|\\{hex\\})){0,4}(/|/a|/\\*)'";
-const HTTP_PERMITTING: &str = "('(GET|\\*) (/(a|b|\\{\\}|\\{int\\})){0,3}(/a|/\\*)'|\
+pub(crate) const HTTP_PERMITTING: &str = "('(GET|\\*) (/(a|b|\\{\\}|\\{int\\})){0,3}(/a|/\\*)'|\
     \\{op: '(GET|\\*) (/(a|\\{\\})){0,2}(/a|/\\*)', permit: \\[(dotSegments|encodedSlash|emptySegments, parameters)\\]\\}|\
     \\{op: 'GET (/a){0,2}/\\*', upgrade: websocket, overrideHeaders: \\[X-M\\]\\})";
-const HTTP_OP: &str = "(cart\\.shop|CART\\.shop:80|web\\.shop|10\\.9\\.9\\.9|-) (GET|POST) \
+pub(crate) const HTTP_OP: &str = "(cart\\.shop|CART\\.shop:80|web\\.shop|10\\.9\\.9\\.9|-) (GET|POST) \
     (/(a|b|7|42|%61|x-y|x%2Dy|deadbeef|\\.\\.|\\.|a%2fb|;v|)){1,5}( upgrade=(websocket|h2c))?( override=X-(M|N))?";
 
-const REDIS_ENTRY: &str = "'(GET|DEL|\\*|CONFIG\\|GET|CONFIG\\|\\*|CONFIG|SORT|PSUBSCRIBE|FCALL f|EVALSHA sha1:\\*)\
+pub(crate) const REDIS_ENTRY: &str = "'(GET|DEL|\\*|CONFIG\\|GET|CONFIG\\|\\*|CONFIG|SORT|PSUBSCRIBE|FCALL f|EVALSHA sha1:\\*)\
     ( &?((a|b|\\{\\}|\\{int\\})(:(a|7|\\{\\}|\\{int\\})){0,2}(:|:\\*|)|(a|a:b|)\\*)){0,2}( \\*)?'";
-const REDIS_DENY: &str = "'((GET|\\*|CONFIG|CONFIG\\|\\*|DEL)( &?(a|\\{int\\})(:a|:\\*)?)?|EVAL)'";
-const REDIS_OP: &str = "db(0|1|0,1) (get|GET|DEL|CONFIG|CONFIG\\|get|CONFIG\\|SET|SORT|FLUSHALL|PSUBSCRIBE)\
+pub(crate) const REDIS_DENY: &str =
+    "'((GET|\\*|CONFIG|CONFIG\\|\\*|DEL)( &?(a|\\{int\\})(:a|:\\*)?)?|EVAL)'";
+pub(crate) const REDIS_OP: &str = "db(0|1|0,1) (get|GET|DEL|CONFIG|CONFIG\\|get|CONFIG\\|SET|SORT|FLUSHALL|PSUBSCRIBE)\
     ( &?(a|b|7|a\\*|)(:(a|7|x|\\*)){0,3}| \\?){0,3}";
 
 proptest! {

@@ -118,19 +118,25 @@ impl Learner {
         learner
     }
 
+    /// Other bounds hold from now on.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// What was learned so far.
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
 
-    /// Takes over what another profile has; hashes of another key are left out.
+    /// Takes over what another profile has. Hashes of another key than this learner's are
+    /// forgotten: its own would be compared with them from then on.
     pub fn join(&mut self, other: &Profile) {
-        if other.key_id == self.key.id() {
+        let key_id = self.profile.key_id;
+        if other.key_id == key_id {
             self.profile.join(other);
         } else {
-            let mut other = other.clone();
+            let mut other = Profile { key_id, ..other.clone() };
             other.forget_hashes();
-            other.key_id = self.key.id();
             self.profile.join(&other);
         }
         self.look_again();

@@ -6,15 +6,20 @@ use weir::config::values;
 use weir_policy::Snapshot;
 use weir_policy::decide::Decision;
 use weir_policy::explain::{Explanation, explain};
+use weir_policy::suggest::{Nothing, suggest};
 use weir_policy::text::OpText;
 
 use super::files;
 use super::record::Record;
+use super::replay::{Judge, Said};
 use crate::cli::failure::Failure;
 use crate::cli::terminal;
 
-/// Explain what policies say of an operation: which rules and entries were looked at, and which
-/// decides
+/// Explain what policies say of an operation: which rules and entries were looked at, which
+/// decides, and what would allow it
+///
+/// For an operation that is refused it shows the lines that would allow it, as its shape, and where
+/// they belong. They have been tried.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Operations are written SIDE PEER :PORT PROTOCOL and then, by protocol:
   inbound 10.0.0.7 :8080 http cart.shop GET /carts/7     the host (or -), method, path
@@ -56,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 Failure::usage(format!("--op: {error}"))
                     .hint("as in 'inbound 10.0.0.7 :8080 http cart.shop GET /carts/7'")
             })?;
-            terminal::print(&format!("{}\n", why(&snapshot, &op)))
+            terminal::print(&format!("{}\n{}", why(&snapshot, &op), remedy(&snapshot, &op)))
         }
         (None, Some(log), Some(id)) => of_record(&snapshot, &Record::find(log, id)?),
         _ => Err(Failure::usage("say what to explain: --op, or --log and --id")),
@@ -65,6 +70,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn why(snapshot: &Snapshot, op: &OpText) -> Explanation {
     explain(snapshot, &op.endpoint, &op.op.operation())
+}
+
+/// What would allow it, if something does and it is not.
+fn remedy(snapshot: &Snapshot, op: &OpText) -> String {
+    match suggest(snapshot, &op.endpoint, &op.op.operation()) {
+        Ok(suggestion) => format!("{suggestion}\n"),
+        Err(Nothing::Allowed) => String::new(),
+        Err(nothing) => format!("{nothing}\n"),
+    }
 }
 
 fn of_record(snapshot: &Snapshot, record: &Record) -> Result<(), Failure> {
@@ -90,5 +104,12 @@ fn of_record(snapshot: &Snapshot, record: &Record) -> Result<(), Failure> {
             record.reason()
         ));
     }
+    // Taken as one value; others may be decided otherwise.
+    if let Ok(Some(outcome)) = Judge::new(snapshot).line(record.json().as_bytes())
+        && let Said::Undecidable(why) = &outcome.said
+    {
+        told.push_str(&format!("the record alone does not tell: {why}\n"));
+    }
+    told.push_str(&remedy(snapshot, &op));
     terminal::print(&told)
 }

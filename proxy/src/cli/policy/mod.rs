@@ -10,10 +10,11 @@ mod merge;
 mod pending;
 pub(super) mod profiles;
 mod record;
+mod replay;
 
 use super::failure::Failure;
 
-/// Check policies, explain and compare them, make them from what was learned
+/// Check policies, explain and compare them, replay logs, and make policies from what was learned
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -30,6 +31,7 @@ enum Command {
     Merge(merge::Args),
     Explain(explain::Args),
     Diff(diff::Args),
+    Replay(replay::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -41,5 +43,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Merge(args) => merge::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Replay(args) => replay::run(args),
     }
 }

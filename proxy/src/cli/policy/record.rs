@@ -49,6 +49,11 @@ impl Record {
         )
     }
 
+    /// The record as the log has it.
+    pub(super) fn json(&self) -> String {
+        self.0.to_string()
+    }
+
     /// Why it was decided as it was.
     pub(super) fn reason(&self) -> &str {
         self.word("reason")
@@ -72,7 +77,7 @@ impl Record {
             _ => String::new(),
         };
         let what = unmasked(&what);
-        if what.contains("{}") || what.contains('…') {
+        if what.contains("{}") || what.contains("{new}") || what.contains('…') {
             return Err("the log masks or cuts a part of it".to_owned());
         }
         Ok(format!("{} {} :{port} {protocol}{what}", need("side")?, need("peer")?))

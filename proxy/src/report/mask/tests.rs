@@ -10,13 +10,13 @@ fn http(method: &'static [u8], path: &'static [u8]) -> HttpOp<'static> {
 
 fn shape(path: &'static str) -> String {
     let mut out = Vec::new();
-    http_shape(&http(b"GET", path.as_bytes()), &mut out);
+    http_shape(&http(b"GET", path.as_bytes()), None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
 fn detail(path: &str, query: &str, detail: LogDetail) -> String {
     let mut out = Vec::new();
-    target(path.as_bytes(), Some(query.as_bytes()), detail, &mut out);
+    target(path.as_bytes(), Some(query.as_bytes()), detail, None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn paths_lose_their_variable_parts() {
 fn a_tunnel_names_its_end() {
     let mut out = Vec::new();
     let connect = HttpOp { authority: Some(b"db.shop:443"), ..http(b"CONNECT", b"") };
-    http_shape(&connect, &mut out);
+    http_shape(&connect, None, &mut out);
     assert_eq!(out, b"CONNECT db.shop:443");
 }
 
@@ -96,7 +96,7 @@ impl KeySource for Slice {
 
 fn shape_of(op: &RedisOp<'_>) -> String {
     let mut out = Vec::new();
-    redis_shape(op, &mut out);
+    redis_shape(op, None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -124,6 +124,35 @@ fn a_shape_is_bounded() {
     assert!(shape.len() < SHAPE + 40 && shape.ends_with('…'), "{}", shape.len());
     let same: Vec<&[u8]> = vec![b"cart:7"; 10_000];
     assert_eq!(shape_of(&redis("MGET", &same, &[])), "MGET cart:{int} …");
+}
+
+#[test]
+fn words_that_nothing_names_are_new_where_a_profile_is_kept() {
+    let known: Known = [&b"carts"[..], b"caf%C3%A9", b"{x}", b"cart"].map(Box::from).into();
+    let known = Some(&known);
+    let shown = |path: &str| {
+        let mut out = Vec::new();
+        http_shape(
+            &http(b"GET", Box::leak(path.to_owned().into_boxed_str()).as_bytes()),
+            known,
+            &mut out,
+        );
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(shown("/carts/7/hunter2/"), "GET /carts/{int}/{new}/");
+    assert_eq!(shown("/c%61rts/caf%c3%a9//{x}"), r"GET /carts/caf%C3%A9//\{x\}");
+    assert_eq!(shown("/carts;hunter2=hunter2;v=1"), "GET /carts;{new}={};{new}={int}");
+    assert_eq!(shown("*"), "GET *");
+    let mut out = Vec::new();
+    target(b"/carts/hunter2", Some(b"q=red&page=2"), LogDetail::Masked, known, &mut out);
+    assert_eq!(out, b"/carts/{new}?q={}&page={int}");
+    let mut out = Vec::new();
+    let op = redis("mget", &[b"cart:7", b"hunter2:x y"], &[b"cart:news"]);
+    redis_shape(&op, known, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "MGET cart:{int} {new}:{new} &cart:{new}");
+    let mut out = Vec::new();
+    command(&op, LogDetail::Masked, known, 1024, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "MGET cart:{int} {new}:{new} cart:{new}");
 }
 
 /// Whether a policy with this one entry allows the operation.
@@ -159,7 +188,7 @@ proptest! {
         prop_assume!(weir_policy::path::ambiguities(path.as_bytes()).is_empty());
         let op = HttpOp { method: b"GET", authority: None, path: path.as_bytes(), upgrade: None, override_header: None };
         let mut entry = Vec::new();
-        http_shape(&op, &mut entry);
+        http_shape(&op, None, &mut entry);
         let entry = String::from_utf8(entry).unwrap();
         prop_assert!(allows("http", &entry, &Operation::Http(op)), "{path} {entry}");
     }
@@ -171,5 +200,120 @@ proptest! {
             let entry = shape_of(&op);
             prop_assert!(allows("redis", &entry, &Operation::Redis(op)), "{key:?} {entry}");
         }
+    }
+}
+
+/// A policy of these entries.
+fn policy(protocol: &str, deny: &str, entries: &[String]) -> Snapshot {
+    let list = entries.iter().map(|e| format!("\n    - {e}")).collect::<String>();
+    let text = format!(
+        "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: p}}\nspec:\n  \
+         inbound:\n  - from: [{{any: true}}]\n    ports: [80]\n    protocol: {protocol}\n    \
+         deny: [{deny}]\n    allow:{list}\n"
+    );
+    let defaults = Defaults {
+        mode: weir_policy::decide::Mode::Enforce,
+        today: weir_policy::Date::new(2026, 1, 1).unwrap(),
+    };
+    let policies = weir_policy::parse("p", &text).unwrap();
+    Snapshot::compile(policies, &defaults, &Addresses::default()).unwrap()
+}
+
+const ENTRY: &str = "('GET (/(a|b|\\{\\}|\\{int\\}|\\{hex\\}|x-y)){1,3}(/\\*)?'|\
+    \\{op: 'GET (/(a|\\{\\})){1,2}', permit: \\[(badEscape|parameters, encodedSlash|doubleEncoding, invalidUtf8)\\]\\})";
+const PATH: &str = "(/(a|b|7|13|12345678|x%2dy|%31|a%2fb|a%25|a%|%2541|a;k=v|a;k=7|a;token=v|%ff|\\{int\\}|\\{new\\}|u:p@h|\\.\\.|)){1,3}";
+
+proptest! {
+    /// What replay says of a record is what was said of the request.
+    #[test]
+    fn a_masked_request_is_not_taken_for_another(
+        entries in proptest::collection::vec(ENTRY, 1..6), path in PATH, full in any::<bool>(), hides in any::<bool>()
+    ) {
+        use weir_policy::masked::{self, Judgement, Masked, Place, Record};
+        let snapshot = policy("http", "'GET /a/13', '* /b/x'", &entries);
+        let http = HttpOp { method: b"GET", authority: None, path: path.as_bytes(), upgrade: None, override_header: None };
+        let (mut op, mut shown) = (Vec::new(), Vec::new());
+        let known = known_where(hides && !full);
+        http_shape(&http, known.as_ref(), &mut op);
+        target(http.path, None, if full { LogDetail::Full } else { LogDetail::Masked }, known.as_ref(), &mut shown);
+        let (op, shown) = (String::from_utf8(op).unwrap(), String::from_utf8_lossy(&shown).into_owned());
+        let record = Record { op: &op, detail: Some(&shown), ..Record::default() };
+        let masked = Masked::read(weir_policy::op::Protocol::Http, &record).unwrap();
+        let endpoint = Endpoint { side: Side::Inbound, peer: [10, 0, 0, 7].into(), port: 80 };
+        let place = Place { side: endpoint.side, peer: Some(endpoint.peer), port: 80 };
+        let found = masked::decide(&snapshot, &place, &masked);
+        let rules = snapshot.admit(&endpoint).rules;
+        let decision = snapshot.decide(&rules, &endpoint, &Operation::Http(http));
+        let allowed = matches!(decision, weir_policy::decide::Decision::Allowed(_));
+        let said = format!("{path} {op} {shown}: {found:?} {decision:?} {entries:?}");
+        match found {
+            Judgement::Allowed => prop_assert!(allowed, "{}", said),
+            Judgement::Undecidable(_) => {
+                let hides = op.contains('{') || op.contains("%25");
+                prop_assert!(hides, "{}", said);
+            }
+            _ => prop_assert!(!allowed, "{}", said),
+        }
+    }
+}
+
+/// Few words, where a profile is kept.
+fn known_where(kept: bool) -> Option<Known> {
+    kept.then(|| [&b"a"[..], b"x y"].map(Box::from).into())
+}
+
+const COMMAND: &str = "'(GET|DEL|PSUBSCRIBE|\\*)( &?(a|b|x y|\\{\\}|\\{int\\}|\\{email\\})(:(a|\\{\\}|\\{int\\})){0,2}(:\\*|)){0,2}'";
+const KEY: &str = "(a|b|7|13|x y|\u{e9}|\u{85}|&a|a\\*|\\{int\\}|\\{new\\}|\\\\|x@y\\.z|)(:(a|7|12345678|\\*)){0,2}";
+
+proptest! {
+    /// What replay says of a record is what was said of the command.
+    #[test]
+    fn a_masked_command_is_not_taken_for_another(
+        entries in proptest::collection::vec(COMMAND, 1..6), name in "(GET|del|PSUBSCRIBE)",
+        keys in proptest::collection::vec(KEY, 0..4), full in any::<bool>(),
+        hides in any::<bool>()
+    ) {
+        use weir_policy::masked::{self, Judgement, Masked, Place, Record, Told};
+        let entries: Vec<String> = entries.iter().map(|e| e.replace("x y", "x\\ y")).collect();
+        let snapshot = policy("redis", "'GET a:7', 'PSUBSCRIBE &b:*', 'DEL 13'", &entries);
+        let texts: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+        let (given, none): (&[&[u8]], &[&[u8]]) = (&texts, &[]);
+        let (given, none) = (Listed(given), Listed(none));
+        let channels = name == "PSUBSCRIBE";
+        let redis = RedisOp {
+            databases: &[0],
+            command: name.as_bytes(),
+            subcommand: None,
+            keys: Keys::Known(if channels { &none } else { &given }),
+            channels: Keys::Known(if channels { &given } else { &none }),
+            script: Script::None,
+        };
+        let (mut op, mut shown) = (Vec::new(), Vec::new());
+        let known = known_where(hides && !full);
+        redis_shape(&redis, known.as_ref(), &mut op);
+        command(&redis, if full { LogDetail::Full } else { LogDetail::Masked }, known.as_ref(), 1024, &mut shown);
+        let [op, shown] = [op, shown].map(|text| String::from_utf8_lossy(&text).into_owned());
+        let record = Record { op: &op, detail: Some(&shown), database: Told::This("0"), ..Record::default() };
+        let masked = Masked::read(weir_policy::op::Protocol::Redis, &record).unwrap();
+        let endpoint = Endpoint { side: Side::Inbound, peer: [10, 0, 0, 7].into(), port: 80 };
+        let place = Place { side: endpoint.side, peer: Some(endpoint.peer), port: 80 };
+        let found = masked::decide(&snapshot, &place, &masked);
+        let rules = snapshot.admit(&endpoint).rules;
+        let decision = snapshot.decide(&rules, &endpoint, &Operation::Redis(redis));
+        let allowed = matches!(decision, weir_policy::decide::Decision::Allowed(_));
+        let said = format!("{keys:?} {op} {shown}: {found:?} {decision:?} {entries:?}");
+        match found {
+            Judgement::Allowed => prop_assert!(allowed, "{}", said),
+            Judgement::Undecidable(_) => prop_assert!(op.contains('{'), "{}", said),
+            _ => prop_assert!(!allowed, "{}", said),
+        }
+    }
+}
+
+struct Listed<'a>(&'a [&'a [u8]]);
+
+impl KeySource for Listed<'_> {
+    fn all(&self, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.iter().all(|key| visit(key))
     }
 }

@@ -66,6 +66,10 @@ families! {
         "Records that the traffic log does not have: its reader was slow or writing failed";
     LOG_ERRORS = Counter "weir_traffic_log_errors_total" []
         "Writes to the traffic log that failed";
+    TAPS = Gauge "weir_taps" []
+        "Taps that are attached (`weir tap`)";
+    TAP_DROPPED = Counter "weir_tap_dropped_total" []
+        "Records that a tap did not get, as it was read too slowly or there were too many to filter";
     POLICY_RELOADS = Counter "weir_policy_reloads_total" ["result"]
         "How often the policy was read again, by result";
     POLICY_GENERATION = Gauge "weir_policy_generation" []
@@ -78,6 +82,14 @@ families! {
         "Memory taken from the process's budget";
     MEMORY_LIMIT = Gauge "weir_memory_limit_bytes" []
         "The process's memory budget, at which accepting pauses; 0: none";
+    PROFILE_OPERATIONS = Counter "weir_profile_operations_total" ["result"]
+        "Operations that the profile took in, by how they ended";
+    PROFILE_DROPPED = Counter "weir_profile_dropped_total" ["cause"]
+        "Operations that the profile does not have, or not by their shape, by what was short";
+    PROFILE_WRITES = Counter "weir_profile_writes_total" ["result"]
+        "Attempts to write the profile to its file, by result";
+    PROFILE_NODES = Gauge "weir_profile_nodes" []
+        "Shapes and their parts that the profile holds";
     ADMIN_REJECTED = Counter "weir_admin_rejected_total" ["cause"]
         "Connections to the admin endpoint or the socket that were turned away";
 }

@@ -86,6 +86,44 @@ impl DialResult {
 }
 
 labels! {
+    /// How an operation ended, as the profile has it.
+    LearnedResult, 3 {
+        /// The server accepted it.
+        Accepted = "accepted",
+        /// The server answered with an error, or not at all.
+        Rejected = "rejected",
+        /// It was outside the policy, in monitor or enforce.
+        Outside = "outside",
+    }
+}
+
+labels! {
+    /// Why the profile does not have an operation, or not by its shape.
+    NotLearned, 4 {
+        /// A worker had too many sorts of operations to tell apart.
+        Keys = "keys",
+        /// The learner did not keep up at the end.
+        Queue = "queue",
+        /// The operation has no text that an entry could hold.
+        Unlearnable = "unlearnable",
+        /// The profile is full: it is counted without its shape.
+        Bounded = "bounded",
+    }
+}
+
+labels! {
+    /// How an attempt to write the profile ended.
+    ProfileWrite, 3 {
+        /// It is written.
+        Success = "success",
+        /// It could not be written; the file is as it was.
+        Failure = "failure",
+        /// What lies there is no profile: it was not overwritten.
+        Broken = "broken",
+    }
+}
+
+labels! {
     /// Which way bytes went, as Weir sees it.
     Flow, 2 {
         /// Read from the leg.
@@ -106,9 +144,9 @@ labels! {
 }
 
 /// All sides, in the order of their discriminants.
-pub(super) const SIDES: [Side; 2] = [Side::Inbound, Side::Outbound];
+pub(crate) const SIDES: [Side; 2] = [Side::Inbound, Side::Outbound];
 /// All protocols, in the order of their discriminants.
-pub(super) const PROTOCOLS: [Protocol; 4] =
+pub(crate) const PROTOCOLS: [Protocol; 4] =
     [Protocol::Http, Protocol::Redis, Protocol::Tls, Protocol::Opaque];
 /// All modes.
 pub(super) const MODES: [Mode; 3] = [Mode::Learn, Mode::Monitor, Mode::Enforce];

@@ -14,17 +14,20 @@ use weir_policy::decide::Mode;
 use weir_policy::op::{Protocol, Side};
 
 pub use families::{FAMILIES, Family, Sort};
-pub use labels::{AdminRejection, ConnectionOutcome, DialResult, Flow};
+pub use labels::{
+    AdminRejection, ConnectionOutcome, DialResult, Flow, LearnedResult, NotLearned, ProfileWrite,
+};
 
 use super::reason::{Kind, VIOLATIONS, violation_label};
 use super::{Reason, Verdict};
 use crate::intercept::Refusal;
 use crate::limits::Limits;
 use crate::session::Leg;
-use labels::{MODES, PROTOCOLS, SIDES, leg_label, mode_label, protocol_label, side_label};
+use labels::{MODES, leg_label, mode_label, protocol_label, side_label};
 
 pub(crate) use labels::{
-    mode_label as mode_word, protocol_label as protocol_word, side_label as side_word,
+    PROTOCOLS, SIDES, mode_label as mode_word, protocol_label as protocol_word,
+    side_label as side_word,
 };
 
 const METADATA: Metadata<'static> =
@@ -40,6 +43,7 @@ pub struct Metrics {
     log_written: Counter,
     log_dropped: Counter,
     log_errors: Counter,
+    tap_dropped: Counter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -81,6 +85,7 @@ impl Metrics {
             log_written: counter(&families::LOG_WRITTEN, &[]),
             log_dropped: counter(&families::LOG_DROPPED, &[]),
             log_errors: counter(&families::LOG_ERRORS, &[]),
+            tap_dropped: counter(&families::TAP_DROPPED, &[]),
             handle,
             recorder,
         };
@@ -117,11 +122,18 @@ impl Metrics {
         for cause in AdminRejection::ALL {
             self.counter(&families::ADMIN_REJECTED, &[("cause", cause.label())]).increment(0);
         }
+        LearnedResult::ALL.into_iter().for_each(|result| self.learned(result, 0));
+        NotLearned::ALL.into_iter().for_each(|cause| self.not_learned(cause, 0));
+        for result in ProfileWrite::ALL {
+            self.counter(&families::PROFILE_WRITES, &[("result", result.label())]).increment(0);
+        }
+        self.profile_nodes(0);
         for limit in Limits::TABLE {
             self.counter(&families::LIMITS, &[("limit", limit.label)]).increment(0);
         }
         self.counter(&families::RESOLVE_FAILURES, &[]).increment(0);
         self.policy_generation(0);
+        self.taps(0);
         self.memory(0, 0);
         self.gauge(&families::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
     }
@@ -221,6 +233,16 @@ impl Metrics {
         self.log_errors.increment(1);
     }
 
+    /// So many taps are attached.
+    pub(crate) fn taps(&self, taps: usize) {
+        set(&self.gauge(&families::TAPS, &[]), taps as u64);
+    }
+
+    /// Taps did not get records that they wanted.
+    pub(crate) fn tap_dropped(&self, records: u64) {
+        self.tap_dropped.increment(records);
+    }
+
     /// The policy was read again: whether it is now in force, and the generation in force.
     pub fn policy_reloaded(&self, success: bool, generation: u64) {
         let result = if success { "success" } else { "failure" };
@@ -255,6 +277,27 @@ impl Metrics {
     /// A host of the policy did not resolve; its last addresses stand.
     pub fn resolve_failed(&self) {
         self.counter(&families::RESOLVE_FAILURES, &[]).increment(1);
+    }
+
+    /// The profile took operations in.
+    pub(crate) fn learned(&self, result: LearnedResult, operations: u64) {
+        self.counter(&families::PROFILE_OPERATIONS, &[("result", result.label())])
+            .increment(operations);
+    }
+
+    /// The profile does not have operations, or not by their shape.
+    pub(crate) fn not_learned(&self, cause: NotLearned, operations: u64) {
+        self.counter(&families::PROFILE_DROPPED, &[("cause", cause.label())]).increment(operations);
+    }
+
+    /// The profile was to be written.
+    pub(crate) fn profile_written(&self, result: ProfileWrite) {
+        self.counter(&families::PROFILE_WRITES, &[("result", result.label())]).increment(1);
+    }
+
+    /// How much the profile holds.
+    pub(crate) fn profile_nodes(&self, nodes: usize) {
+        set(&self.gauge(&families::PROFILE_NODES, &[]), nodes as u64);
     }
 
     /// A connection to the admin endpoint or the socket was turned away.

@@ -120,6 +120,9 @@ fn the_page_names_every_value() {
         .chain(DialResult::ALL.map(DialResult::label))
         .chain(AdminRejection::ALL.map(AdminRejection::label))
         .chain(Flow::ALL.map(Flow::label))
+        .chain(LearnedResult::ALL.map(LearnedResult::label))
+        .chain(NotLearned::ALL.map(NotLearned::label))
+        .chain(ProfileWrite::ALL.map(ProfileWrite::label))
         .chain(Kind::ALL.map(Kind::label))
         .chain(Verdict::ALL.map(Verdict::label))
         .chain(VIOLATIONS.map(violation_label));

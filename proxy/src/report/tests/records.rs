@@ -227,6 +227,24 @@ fn a_dropped_connection_still_has_its_last_record() {
     assert_eq!(records[1]["complete"], false);
 }
 
+#[test]
+fn what_a_request_asks_for_besides_has_its_own_record() {
+    for allowed in [LogAllowed::All, LogAllowed::Summary] {
+        let log = Log::new(allowed);
+        let mut conn = log.conn();
+        let asks = HttpOp { upgrade: Some(b"websocket"), ..http("GET", "/live") };
+        transact(&mut conn, asks, ALLOWED);
+        let asks = HttpOp { override_header: Some(b"X-Original-URL"), ..http("GET", "/x") };
+        transact(&mut conn, asks, ALLOWED);
+        let records = log.read();
+        let asked =
+            |name: &str| records.iter().filter_map(|r| r[name].as_str()).collect::<Vec<_>>();
+        assert_eq!(asked("upgrade"), ["websocket"]);
+        assert_eq!(asked("override"), ["X-Original-URL"]);
+        assert!(records.iter().all(|record| record["id"].is_string()), "{records:#?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
