@@ -55,6 +55,22 @@ pub fn put(path: &Path, target: &str, body: &Value) -> Result<Value, Error> {
     ask(path, "PUT", target, Some(body))
 }
 
+/// `GET target`, whose answer is a text.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn get_text(path: &Path, target: &str) -> Result<String, Error> {
+    ask_for(path, "GET", target, None, |body| Some(body.to_owned()))
+}
+
+/// `POST target` with nothing.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn post(path: &Path, target: &str) -> Result<Value, Error> {
+    ask(path, "POST", target, None)
+}
+
 /// `DELETE target`.
 ///
 /// # Errors
@@ -64,6 +80,17 @@ pub fn delete(path: &Path, target: &str) -> Result<Value, Error> {
 }
 
 fn ask(path: &Path, method: &str, target: &str, body: Option<&Value>) -> Result<Value, Error> {
+    ask_for(path, method, target, body, |answer| serde_json::from_str(answer).ok())
+}
+
+/// Asks; `take` makes of a good answer's body what is wanted.
+fn ask_for<T>(
+    path: &Path,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+    take: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, Error> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\
@@ -72,7 +99,7 @@ fn ask(path: &Path, method: &str, target: &str, body: Option<&Value>) -> Result<
     );
     match exchange(path, &request) {
         Ok(answer) if answer.is_empty() => Err(Error::TurnedAway(path.into())),
-        Ok(answer) => read(&answer).unwrap_or_else(|| Err(Error::Garbled(path.into()))),
+        Ok(answer) => read(&answer, take).unwrap_or_else(|| Err(Error::Garbled(path.into()))),
         Err(error) => Err(failed(path, error)),
     }
 }
@@ -102,16 +129,15 @@ pub(super) fn send(path: &Path, request: &str) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// Takes an answer apart: its status line, and the JSON that goes on to the end.
-fn read(answer: &[u8]) -> Option<Result<Value, Error>> {
+/// Takes an answer apart: its status line, and the body that goes on to the end.
+fn read<T>(answer: &[u8], take: impl FnOnce(&str) -> Option<T>) -> Option<Result<T, Error>> {
     let answer = std::str::from_utf8(answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status: u16 = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let body: Value = serde_json::from_str(body).ok()?;
     if (200..300).contains(&status) {
-        return Some(Ok(body));
+        return take(body).map(Ok);
     }
-    Some(Err(refused(status, &body)))
+    Some(Err(refused(status, &serde_json::from_str(body).ok()?)))
 }
 
 /// What an answer says that is none of those wanted.
