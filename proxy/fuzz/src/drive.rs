@@ -263,6 +263,7 @@ impl Report for Records {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            learned: weir::learn::Learned::default(),
         }
     }
 

@@ -44,7 +44,23 @@ pub enum Error {
 /// # Errors
 /// See [`enum@Error`].
 pub fn get(path: &Path, target: &str) -> Result<Value, Error> {
-    ask(path, "GET", target, None)
+    ask(path, "GET", target, None, json)
+}
+
+/// `GET target`, where the answer is a text.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn text(path: &Path, target: &str) -> Result<String, Error> {
+    ask(path, "GET", target, None, |body| Some(body.to_owned()))
+}
+
+/// `POST target` without a body.
+///
+/// # Errors
+/// See [`enum@Error`].
+pub fn post(path: &Path, target: &str) -> Result<Value, Error> {
+    ask(path, "POST", target, None, json)
 }
 
 /// `PUT target` with `body`.
@@ -52,23 +68,7 @@ pub fn get(path: &Path, target: &str) -> Result<Value, Error> {
 /// # Errors
 /// See [`enum@Error`].
 pub fn put(path: &Path, target: &str, body: &Value) -> Result<Value, Error> {
-    ask(path, "PUT", target, Some(body))
-}
-
-/// `GET target`, whose answer is a text.
-///
-/// # Errors
-/// See [`enum@Error`].
-pub fn get_text(path: &Path, target: &str) -> Result<String, Error> {
-    ask_for(path, "GET", target, None, |body| Some(body.to_owned()))
-}
-
-/// `POST target` with nothing.
-///
-/// # Errors
-/// See [`enum@Error`].
-pub fn post(path: &Path, target: &str) -> Result<Value, Error> {
-    ask(path, "POST", target, None)
+    ask(path, "PUT", target, Some(body), json)
 }
 
 /// `DELETE target`.
@@ -76,20 +76,20 @@ pub fn post(path: &Path, target: &str) -> Result<Value, Error> {
 /// # Errors
 /// See [`enum@Error`].
 pub fn delete(path: &Path, target: &str) -> Result<Value, Error> {
-    ask(path, "DELETE", target, None)
+    ask(path, "DELETE", target, None, json)
 }
 
-fn ask(path: &Path, method: &str, target: &str, body: Option<&Value>) -> Result<Value, Error> {
-    ask_for(path, method, target, body, |answer| serde_json::from_str(answer).ok())
+fn json(body: &str) -> Option<Value> {
+    serde_json::from_str(body).ok()
 }
 
-/// Asks; `take` makes of a good answer's body what is wanted.
-fn ask_for<T>(
+/// Asks; `take` makes of a good answer's body what is wanted, if it can.
+fn ask<T>(
     path: &Path,
     method: &str,
     target: &str,
     body: Option<&Value>,
-    take: impl FnOnce(&str) -> Option<T>,
+    take: fn(&str) -> Option<T>,
 ) -> Result<T, Error> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = format!(
@@ -130,14 +130,14 @@ pub(super) fn send(path: &Path, request: &str) -> io::Result<UnixStream> {
 }
 
 /// Takes an answer apart: its status line, and the body that goes on to the end.
-fn read<T>(answer: &[u8], take: impl FnOnce(&str) -> Option<T>) -> Option<Result<T, Error>> {
+fn read<T>(answer: &[u8], take: fn(&str) -> Option<T>) -> Option<Result<T, Error>> {
     let answer = std::str::from_utf8(answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status: u16 = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     if (200..300).contains(&status) {
-        return take(body).map(Ok);
+        return Some(Ok(take(body)?));
     }
-    Some(Err(refused(status, &serde_json::from_str(body).ok()?)))
+    Some(Err(refused(status, &json(body)?)))
 }
 
 /// What an answer says that is none of those wanted.

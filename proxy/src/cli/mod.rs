@@ -13,6 +13,7 @@ mod init;
 mod limits;
 mod mode;
 mod policy;
+mod profile;
 mod run;
 mod tap;
 mod terminal;
@@ -35,6 +36,11 @@ const EXAMPLES: &str = "\
 Examples:
   See what two services say to each other, without touching it:
     weir run --forward 127.0.0.1:6380=127.0.0.1:6379
+
+  Learn what is normal, and make a policy of it:
+    weir run --forward 127.0.0.1:8081=127.0.0.1:8080 --profile learned.yaml
+    weir profile learned.yaml
+    weir policy from-profile learned.yaml > cart.yaml
 
   Refuse what a policy does not allow:
     weir policy check cart.yaml
@@ -59,6 +65,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Args>),
     Init(Box<init::Args>),
+    Profile(profile::Args),
     Policy(policy::Args),
     Mode(mode::Args),
     Tap(Box<tap::Args>),
@@ -73,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(*args),
             Command::Init(args) => init::run(&args),
+            Command::Profile(args) => profile::run(&args),
             Command::Policy(args) => policy::run(&args),
             Command::Mode(args) => mode::run(&args),
             Command::Tap(args) => tap::run(&args),

@@ -74,7 +74,7 @@ async fn look(stage: &mut Stage) -> Result<Vec<(Workload, Profile)>, String> {
     stage.sidecars.still_run(None).map_err(|error| error.to_string())?;
     let ask = |(of, near): (Workload, PathBuf)| {
         let read = move || -> Result<_, String> {
-            let text = client::get_text(&near, "/profile").map_err(|error| error.to_string())?;
+            let text = client::text(&near, "/profile").map_err(|error| error.to_string())?;
             let name = format!("{}'s profile", of.name());
             Ok((of, Profile::from_yaml(&name, &text).map_err(|bad| bad.to_string())?))
         };

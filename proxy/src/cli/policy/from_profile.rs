@@ -56,9 +56,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let left: usize = learned.rules.iter().map(|rule| rule.left.len()).sum();
     if left > 0 {
+        let shapes = if left == 1 { "1 shape is" } else { &format!("{left} shapes are") };
         Message::new(format!(
-            "{left} shapes are left to you, as comments in the policy; `weir policy pending` lists \
-             them"
+            "{shapes} left to you, as comments in the policy: see `weir policy pending`"
         ))
         .warn();
     }

@@ -233,8 +233,8 @@ proptest! {
         let snapshot = policy("http", "'GET /a/13', '* /b/x'", &entries);
         let http = HttpOp { method: b"GET", authority: None, path: path.as_bytes(), upgrade: None, override_header: None };
         let (mut op, mut shown) = (Vec::new(), Vec::new());
-        http_shape(&http, &mut op);
-        target(http.path, None, if full { LogDetail::Full } else { LogDetail::Masked }, &mut shown);
+        http_shape(&http, None, &mut op);
+        target(http.path, None, if full { LogDetail::Full } else { LogDetail::Masked }, None, &mut shown);
         let (op, shown) = (String::from_utf8(op).unwrap(), String::from_utf8_lossy(&shown).into_owned());
         let record = Record { op: &op, detail: Some(&shown), ..Record::default() };
         let masked = Masked::read(weir_policy::op::Protocol::Http, &record).unwrap();
@@ -282,8 +282,8 @@ proptest! {
             script: Script::None,
         };
         let (mut op, mut shown) = (Vec::new(), Vec::new());
-        redis_shape(&redis, &mut op);
-        command(&redis, if full { LogDetail::Full } else { LogDetail::Masked }, 1024, &mut shown);
+        redis_shape(&redis, None, &mut op);
+        command(&redis, if full { LogDetail::Full } else { LogDetail::Masked }, None, 1024, &mut shown);
         let [op, shown] = [op, shown].map(|text| String::from_utf8_lossy(&text).into_owned());
         let record = Record { op: &op, detail: Some(&shown), database: Told::This("0"), ..Record::default() };
         let masked = Masked::read(weir_policy::op::Protocol::Redis, &record).unwrap();
