@@ -121,7 +121,8 @@ pub(super) fn of_rule(
         left: refused.clone().filter(|shape| !shape.is_hidden()).count(),
         hidden_operations,
         new_a_day: as_f64(recent as u64) / days.min(as_f64(RECENT)),
-        since_new: last.saturating_sub(newest),
+        // Hours are told by their beginning: nothing was new before the first operation.
+        since_new: last.saturating_sub(newest.max(first)),
         chance: chance(&rule.hours, &hours),
         refusals_a_day: refusals(refused, last, days),
         operations_a_day: as_f64(operations) / days,
