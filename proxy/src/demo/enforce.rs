@@ -10,6 +10,7 @@ use super::shop::Workload;
 use super::stage::Stage;
 use super::workplace::{Workplace, before_learning};
 use crate::admin::client;
+use crate::files;
 use crate::report::metrics::mode_word;
 
 /// A policy that is not in force after this long will not be. (Files are looked at once a second.)
@@ -53,7 +54,10 @@ pub(super) async fn switch(
         before.push((of, near.clone(), generation(near).await?));
     }
     for (of, text) in policies {
-        let written = place.replace_policy(*of, text);
+        // On a thread that may wait for the disk: this one serves the shop.
+        let (path, text) = (place.policy(*of), text.clone());
+        let write = move || files::replace(&path, text.as_bytes());
+        let written = tokio::task::spawn_blocking(write).await.map_err(|e| e.to_string())?;
         written.map_err(|error| format!("{}'s policy cannot be written: {error}", of.name()))?;
     }
     for (of, near, old) in before {

@@ -50,7 +50,6 @@ pub(super) async fn watch(
 ) -> Result<Vec<Lesson>, String> {
     let (began, mut table) = (Instant::now(), Table::default());
     loop {
-        tokio::time::sleep(STEP).await;
         let profiles = look(stage).await?;
         let rows = profiles.iter().flat_map(|(of, profile)| {
             let statistics = profile.statistics(&criteria());
@@ -64,7 +63,7 @@ pub(super) async fn watch(
             Some(words) if began.elapsed() >= MOST => {
                 return Err(format!("too little was learned in {} s: {words}", MOST.as_secs()));
             }
-            _ => {}
+            _ => tokio::time::sleep(STEP).await,
         }
     }
 }

@@ -49,7 +49,7 @@ use workplace::Workplace;
 /// The customers have the shop to themselves for this long, before and after the attacks.
 const QUIET: Duration = Duration::from_millis(700);
 /// Between two attacks.
-const PAUSE: Duration = Duration::from_millis(120);
+const PAUSE: Duration = Duration::from_millis(70);
 /// The run is given up after this long, `--serve` aside.
 const BOUND: Duration = Duration::from_secs(60);
 

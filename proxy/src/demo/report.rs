@@ -205,14 +205,13 @@ pub(super) fn summary(to: &mut Transcript, outcome: &Outcome, mode: Mode) {
         "   front end  {served} requests served, {logged} in its log as allowed; \
          {others} further violations in the logs"
     ));
-    let (by_entry, since) = (outcome.by_entry, outcome.since);
-    to.line(&format!(
-        "   learned    {since} requests since the switch, {by_entry} in that log as allowed by a learned \
-         entry"
-    ));
     for record in outcome.others.iter().take(5) {
         to.line(&format!("              {}", words_of(record)));
     }
+    let (by_entry, since) = (outcome.by_entry, outcome.since);
+    to.line(&format!(
+        "   learned    {since} requests came after the switch; learned entries allowed {by_entry} in that log"
+    ));
     to.line(&format!("   time       {:.1} s\n", outcome.took.as_secs_f64()));
     let verdict = match (outcome.holds(), mode) {
         (true, _) => to.paint(Tone::Good, "Every customer was served and every attack refused."),

@@ -266,7 +266,7 @@ mod tests {
             }
         };
         let customers = Customers::enter(&stage.doors().unwrap());
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(800)).await;
         let tally = customers.leave().await;
         assert_eq!(tally.complaints, Vec::<String>::new());
         assert!(tally.requests > 20);
@@ -290,7 +290,7 @@ mod tests {
     async fn where_nobody_stops_them_all_attacks_arrive_and_the_shop_works() {
         let mut stage = Stage::unguarded().await.unwrap();
         let customers = Customers::enter(&stage.doors().unwrap());
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(800)).await;
         let tally = customers.leave().await;
         assert_eq!(tally.complaints, Vec::<String>::new());
         assert!(tally.requests > 20);

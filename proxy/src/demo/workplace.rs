@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fc
 use std::path::{Path, PathBuf};
 
 use super::shop::Workload;
-use crate::files;
 
 /// What Linux has room for in a socket's address, with some to spare.
 const SOCKET_PATH: usize = 100;
@@ -88,14 +87,6 @@ impl Workplace {
     /// Those of writing a file.
     pub(super) fn begin_policy(&self, of: Workload) -> io::Result<()> {
         fs::write(self.policy(of), before_learning(of))
-    }
-
-    /// Replaces a workload's policy while its sidecar runs: it reads the new one whole.
-    ///
-    /// # Errors
-    /// Those of writing a file.
-    pub(super) fn replace_policy(&self, of: Workload, text: &str) -> io::Result<()> {
-        files::replace(&self.policy(of), text.as_bytes())
     }
 
     /// The name of a sidecar's profile, in the directory that is its own.
