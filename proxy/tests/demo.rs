@@ -13,6 +13,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+use serde_json::{Value, json};
 
 mod support;
 
@@ -46,6 +47,127 @@ fn is_empty(dir: &Path) -> bool {
     dir.read_dir().unwrap().next().is_none()
 }
 
+/// The operations and shapes of each row that a transcript's table has of a sidecar's side.
+fn rows(text: &str, of: &str) -> Vec<[u64; 2]> {
+    let row = |line: &str| {
+        let (after, rest) = line.trim_start().split_once("s  ")?;
+        after.trim().parse::<f64>().ok()?;
+        let mut numbers = rest.strip_prefix(of)?.split_whitespace();
+        Some([numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?])
+    };
+    text.lines().filter_map(row).collect()
+}
+
+/// The table's numbers rise, up to these shapes.
+fn assert_statistics_rise(text: &str, of: &str, shapes: u64) {
+    let rows = rows(text, of);
+    assert!(rows.len() > 1 && rows.is_sorted(), "{of}: {rows:?} {text}");
+    let (first, last) = (rows[0], rows[rows.len() - 1]);
+    assert!(first[0] + 20 < last[0], "{of}: {rows:?}");
+    assert_eq!(last[1], shapes, "{of}: {rows:?}");
+}
+
+const FRONTEND: [&str; 5] = [
+    "GET /carts/{int}",
+    "GET /products",
+    "GET /products/{int}",
+    "POST /carts/{int}/checkout",
+    "POST /carts/{int}/items",
+];
+const CART: [&str; 3] =
+    ["GET /carts/{int}", "POST /carts/{int}/checkout", "POST /carts/{int}/items"];
+const STORE: [&str; 6] = [
+    "DEL cart:{int}",
+    "GET order:{int}",
+    "HGETALL cart:{int}",
+    "HINCRBY cart:{int}",
+    "INCR orders",
+    "SET order:{int}",
+];
+
+/// A kept policy.
+fn policy(kept: &Path, name: &str) -> Value {
+    let text = fs::read_to_string(kept.join(format!("{name}.yaml"))).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+/// That a side of a policy is one rule, for these peers, with these entries and no more.
+fn assert_learned(policy: &Value, side: &str, peers: &[&str], allow: &[&str]) {
+    let rules = policy["spec"][side].as_array().unwrap();
+    assert_eq!(rules.len(), 1, "{policy}");
+    let who = if side == "inbound" { "from" } else { "to" };
+    let cidrs: Vec<Value> = peers.iter().map(|peer| json!({"cidr": peer})).collect();
+    assert_eq!(rules[0][who], json!(cidrs), "{policy}");
+    assert_eq!(rules[0]["allow"], json!(allow), "{policy}");
+}
+
+/// A kept traffic log.
+fn records(kept: &Path, name: &str) -> Vec<Value> {
+    let log = fs::read_to_string(kept.join(format!("{name}.traffic.jsonl"))).unwrap();
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the customers asked of the front end all passed: first ungoverned, then by the policy.
+fn assert_nobody_noticed(kept: &Path) {
+    let all = records(kept, "frontend");
+    let inbound =
+        all.iter().filter(|record| record["side"] == "inbound" && record["op"] != json!(null));
+    let reasons: Vec<&str> = inbound
+        .map(|record| {
+            assert_eq!(record["verdict"], "allowed", "{record}");
+            record["reason"].as_str().unwrap()
+        })
+        .collect();
+    let by = |wanted: &str| reasons.iter().filter(|reason| **reason == wanted).count();
+    let (before, after) = (by("ungoverned"), by("entry"));
+    assert!(before > 50 && after > 50, "{before} {after}");
+    assert_eq!(before + after, reasons.len());
+}
+
+#[test]
+fn what_the_customers_do_is_learned_and_enforced_and_nothing_else() {
+    let tmp = tempfile::tempdir().unwrap();
+    let kept = tmp.path().join("kept");
+    let output = demo(tmp.path()).arg("--keep").arg(&kept).output().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for (of, shapes) in [("frontend in", 5), ("cart in", 3), ("store in", 6)] {
+        assert_statistics_rise(&text, of, shapes);
+    }
+    assert!(text.contains("by the usual criteria 14 of 14 shapes would be left"), "{text}");
+    assert!(text.contains("\n     mode: enforce\n"), "the cart's policy is not shown: {text}");
+    let services = [("frontend", &FRONTEND[..]), ("cart", &CART), ("store", &STORE)];
+    for (name, allow) in services {
+        let policy = policy(&kept, name);
+        assert_eq!(policy["spec"]["mode"], "enforce");
+        assert_learned(&policy, "inbound", &["127.0.0.1/32"], allow);
+    }
+    assert_nobody_noticed(&kept);
+    let refused =
+        |name| records(&kept, name).iter().filter(|record| record["verdict"] == "refused").count();
+    assert_eq!([refused("frontend"), refused("cart"), refused("store")], [0, 11, 8], "{text}");
+
+    // What it says one can ask.
+    let pending = told(&text, "policy pending", 2);
+    assert!(pending.contains("DELETE /carts/{int}"), "{pending}");
+    assert!(!pending.contains("GET /carts/{int} "), "{pending}");
+    let accept = text.split_once("policy accept ").unwrap().1;
+    let mut words: Vec<&str> = accept.split_whitespace().take(3).collect();
+    words.push("DELETE /carts/{int}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    assert!(command.args(["policy", "accept"]).args(words).status().unwrap().success());
+    assert_eq!(policy(&kept, "cart")["spec"]["inbound"][0]["allow"].as_array().unwrap().len(), 4);
+}
+
+/// What this program says to a command of so many words more that a transcript proposes.
+fn told(text: &str, command: &str, words: usize) -> String {
+    let proposed = text.split_once(&format!("{command} ")).unwrap().1.split_whitespace();
+    let mut asked = Command::new(env!("CARGO_BIN_EXE_weir"));
+    asked.args(command.split(' ')).args(proposed.filter(|word| *word != "\\").take(words));
+    let output = asked.output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn customers_are_served_and_attacks_refused() {
     let tmp = tempfile::tempdir().unwrap();
@@ -72,15 +194,16 @@ fn in_monitor_mode_attacks_get_through_and_are_logged() {
     assert!(!text.contains("has no record of it"), "{text}");
     assert_stopped(&text);
 
-    let log = fs::read_to_string(kept.join("cart.traffic.jsonl")).unwrap();
-    let records = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let verdicts: Vec<String> =
-        records.map(|record| record["verdict"].as_str().unwrap_or_default().to_owned()).collect();
+    let verdicts: Vec<Value> =
+        records(&kept, "cart").iter().map(|record| record["verdict"].clone()).collect();
     assert!(verdicts.iter().any(|verdict| verdict == "would-refuse"), "{verdicts:?}");
     assert!(!verdicts.iter().any(|verdict| verdict == "refused"), "{verdicts:?}");
-    for file in ["frontend.yaml", "cart.yaml", "store.yaml", "store.traffic.jsonl", "store.log"] {
+    for file in ["frontend.yaml", "store.profile.yaml", "store.traffic.jsonl", "store.log"] {
         assert!(kept.join(file).is_file(), "{file}");
     }
+    let policy = policy(&kept, "cart");
+    assert_eq!(policy["spec"]["mode"], "monitor");
+    assert_learned(&policy, "inbound", &["127.0.0.1/32"], &CART);
 }
 
 /// Starts the demo and reads what it says up to a line with `until` in it.
@@ -104,12 +227,13 @@ fn it_serves_until_it_is_interrupted() {
     let tmp = tempfile::tempdir().unwrap();
     let mut command = demo(tmp.path());
     let (mut child, mut out, mut text) = start(command.arg("--serve"), "tail -f");
-    let explain = text.split_once("policy explain").unwrap().1.split_whitespace();
-    let explain = explain.filter(|word| *word != "\\").take(5);
-    let mut asked = Command::new(env!("CARGO_BIN_EXE_weir"));
-    let told = asked.args(["policy", "explain"]).args(explain).output().unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
-    assert!(told.contains("no entry allows it"), "{told}");
+    let explained = told(&text, "policy explain", 5);
+    assert!(explained.contains("no entry allows it"), "{explained}");
+    let pending = told(&text, "policy pending", 2);
+    assert!(pending.contains("DELETE /carts/{int}"), "{pending}");
+    let mode = told(&text, "mode --socket", 1);
+    assert!(mode.contains("learn, where the policy names no other mode"), "{mode}");
+    assert!(text.contains(" tap --socket "), "{text}");
     for address in addresses(&text) {
         assert!(TcpStream::connect(address).is_ok(), "{address} does not accept");
     }
@@ -278,6 +402,8 @@ fn in_pods_customers_are_served_and_attacks_refused() {
         ("from a pod that may not:", "refused no_rule"),
         ("past the cart service:", "refused no_rule"),
         ("a dial outside:", "refused no_rule"),
+        ("by its own sidecar: DELETE", "refused not_allowed"),
+        ("by its own sidecar: CONFIG", "refused not_allowed"),
         ("Weir's own port, from another pod:", "refused "),
         ("Weir's own port, from its own pod:", "refused not_redirected"),
         ("UDP:", "refused by the kernel"),
@@ -292,6 +418,37 @@ fn in_pods_customers_are_served_and_attacks_refused() {
     }
     assert_nothing_is_left(&sidecars, &namespaces);
     assert!(is_empty(tmp.path()), "files are left");
+}
+
+#[test]
+fn in_pods_both_sides_are_learned() {
+    let tmp = tempfile::tempdir().unwrap();
+    let Some(mut command) = transparent(tmp.path()) else { return };
+    let kept = tmp.path().join("kept");
+    let output = command.arg("--keep").arg(&kept).output().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let sides =
+        [("frontend in", 5), ("frontend out", 3), ("cart in", 3), ("cart out", 6), ("store in", 6)];
+    for (of, shapes) in sides {
+        assert_statistics_rise(&text, of, shapes);
+    }
+    let ipv6 = !text.contains("There is no IPv6 here");
+    let (customers, carts, stores): (&[&str], _, _) = match ipv6 {
+        true => (&["10.0.0.50/32", "fd00::32/128"], "fd00::2/128", "fd00::3/128"),
+        false => (&["10.0.0.50/32"], "10.0.0.2/32", "10.0.0.3/32"),
+    };
+    let [frontend, cart, store] = ["frontend", "cart", "store"].map(|name| policy(&kept, name));
+    assert_learned(&frontend, "inbound", customers, &FRONTEND);
+    assert_learned(&frontend, "outbound", &["10.0.0.2/32"], &CART);
+    assert_learned(&cart, "inbound", &["10.0.0.1/32"], &CART);
+    assert_learned(&cart, "outbound", &[stores], &STORE);
+    assert_learned(&store, "inbound", &[carts], &STORE);
+    // Nothing is learned of one who dials nobody: that stands there from the start.
+    assert_eq!(store["spec"]["outbound"], json!([]));
+    assert_nobody_noticed(&kept);
+    let pending = told(&text, "policy pending", 2);
+    assert!(pending.contains("DELETE /carts/{int}"), "{pending}");
 }
 
 #[test]
@@ -310,6 +467,10 @@ fn in_pods_in_monitor_mode_attacks_get_through() {
     assert!(!text.contains("has no record of it"), "{text}");
     for file in ["frontend.yaml", "cart.yaml", "store.yaml", "store.traffic.jsonl", "store.log"] {
         assert!(kept.join(file).is_file(), "{file}");
+    }
+    for name in ["frontend", "cart", "store"] {
+        assert_eq!(policy(&kept, name)["spec"]["mode"], "monitor");
+        assert!(kept.join(format!("weir/{name}.profile.yaml")).is_file());
     }
 }
 

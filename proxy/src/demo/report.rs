@@ -245,9 +245,10 @@ pub(super) fn question(to: &mut Transcript, stage: &Stage, place: &Workplace, ou
     to.line(&format!("   {program} policy explain {policy} \\"));
     to.line(&format!("      --log {log} --id {id}"));
     to.line(&format!(
-        "\nWhat did {name} meet with that its policy has not? It is left to a person:\n"
+        "\nWhat was asked of {name} beside? It is in the profile, for a person to take:\n"
     ));
     to.line(&format!("   {program} policy pending {profile} --trusted"));
+    to.line(&format!("   {program} policy accept {profile} --onto {policy} ENTRY"));
 }
 
 /// This program as it was called.
@@ -281,7 +282,7 @@ pub(super) fn invitation(to: &mut Transcript, stage: &Stage, place: &Workplace) 
         to.line(&format!("   {in_cart}curl -s http://{}/metrics", cart.admin.address));
         let (program, socket) = (program(), cart.socket.display());
         to.line(&format!("   {program} mode --socket {socket}"));
-        to.line(&format!("   {program} tap --socket {socket}      # what passes, live"));
+        to.line(&format!("   {program} tap --socket {socket}      # what passes, as it passes"));
     }
     to.line(&format!("   tail -f {}/*.traffic.jsonl", place.dir().display()));
 }

@@ -81,7 +81,19 @@ pub(super) fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{Transcript, printable};
+
+    #[test]
+    fn lines_are_replaced_on_a_terminal_alone() {
+        for (terminal, expected) in [(false, "a\nb\n"), (true, "a\u{1b}[K\n\u{1b}[1Ab\u{1b}[K\n")] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let out = Box::new(file.reopen().unwrap());
+            let mut transcript = Transcript { out, terminal, colours: false };
+            transcript.redraw(0, &["a".to_owned()]);
+            transcript.redraw(1, &["b".to_owned()]);
+            assert_eq!(std::fs::read_to_string(file.path()).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn nothing_reaches_the_terminal_that_it_would_obey() {
