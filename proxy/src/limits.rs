@@ -256,6 +256,18 @@ limits! {
     reached: "operations of further sorts are not learned until those are handed over, within a second";
     metric: "weir_profile_dropped_total{cause=\"keys\"}";
 
+    /// Operations that must have had a word before profile, log and taps name it.
+    learned_word_operations: usize = 3,
+        count 1, 10_000;
+    reached: "it is counted under a keyed hash, and shown as `{new}`";
+    metric: "none";
+
+    /// Words, classes and shapes of a profile together; a rule may have a quarter of them.
+    profile_nodes: usize = 16384,
+        count 256, 1 << 20;
+    reached: "operations are counted without their shape";
+    metric: "weir_profile_dropped_total{cause=\"bounded\"}";
+
     /// Addresses of one name in a policy.
     host_addresses: usize = 256,
         count 1, 4096;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
-use weir_policy::profile::{Key, Learner, Observation, Profile, Settings, WriterId};
+use weir_policy::profile::{Key, Learner, Observation, Profile, WriterId};
 
 use super::file::{ProfileFile, WriteError};
 use super::table::Counted;
@@ -52,7 +52,7 @@ impl Thread {
     ) -> Result<(), StartError> {
         let random = getrandom::u64().map_err(|e| StartError::Start(std::io::Error::other(e)))?;
         let writer = WriterId { started: now(), random };
-        let learner = Learner::new(profile, key, writer, Settings::default());
+        let learner = Learner::new(profile, key, writer, **shared.settings.load());
         let (changed, told, nodes, bounded) = (false, false, 0, 0);
         let mut thread = Self { learner, file, shared, changed, told, nodes, bounded };
         thread.grown();
@@ -95,6 +95,7 @@ impl Thread {
 
     fn take_in(&mut self, batch: &[Counted]) {
         self.shared.waiting.fetch_sub(1, Relaxed);
+        self.learner.configure(**self.shared.settings.load());
         let (now, metrics) = (now(), &self.shared.metrics);
         for counted in batch {
             let (slot, counts) = (&counted.slot, counted.counts);

@@ -17,9 +17,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use weir_policy::Snapshot;
-use weir_policy::profile::BadProfile;
+use weir_policy::profile::{BadProfile, Settings};
 
 use crate::config::ProfileFiles;
 use crate::limits::Limits;
@@ -98,6 +99,17 @@ struct Shared {
     words: Words,
     /// Batches that wait.
     waiting: AtomicUsize,
+    /// The bounds in force.
+    settings: ArcSwap<Settings>,
+}
+
+/// The bounds of learning as the limits have them.
+fn settings(limits: &Limits) -> Settings {
+    Settings {
+        word_operations: limits.learned_word_operations as u64,
+        nodes: limits.profile_nodes,
+        rule_nodes: limits.profile_nodes / 4,
+    }
 }
 
 /// A profile that is being learned: the workers' and the doors' end.
@@ -120,7 +132,8 @@ impl Learning {
         let (file, profile) = file::ProfileFile::open(&files.path)?;
         let key = secret::read_or_make(&files.key)?;
         let words = Words::default();
-        let shared = Arc::new(Shared { metrics, words, waiting: AtomicUsize::new(0) });
+        let settings = ArcSwap::from_pointee(settings(&Limits::default()));
+        let shared = Arc::new(Shared { metrics, words, waiting: AtomicUsize::new(0), settings });
         let (sender, receiver) = sync_channel(ROOM);
         Thread::start(file, profile, key, receiver, Arc::clone(&shared))?;
         Ok(Arc::new(Self {
@@ -134,6 +147,7 @@ impl Learning {
     /// These are in force: what the policy names may be shown.
     pub(crate) fn govern(&self, policy: &Snapshot, limits: &Limits) {
         self.keys.store(limits.learned_keys, Relaxed);
+        self.shared.settings.store(Arc::new(settings(limits)));
         self.shared.words.of_policy(policy);
     }
 

@@ -38,7 +38,7 @@ const PROCESS: &str = "
 | bound | value | when it is reached | metric |
 | --- | --- | --- | --- |
 | traffic log, waiting to be written | 64 batches of 32 KiB | records are dropped | `weir_traffic_log_dropped_total` |
-| a profile | 16,384 shapes and parts of them, 4,096 of one rule; 128 ports | operations are counted without their shape | `weir_profile_dropped_total{cause=\"bounded\"}` |
+| a profile | 128 ports; 128 words of one place; see [learning.md](learning.md#bounds) | operations are counted without their shape | `weir_profile_dropped_total{cause=\"bounded\"}` |
 | counts on their way to the profile | 32 batches | they wait with the workers; dropped at the end | `weir_profile_dropped_total{cause=\"queue\"}` |
 | a text in a record | 1 KiB | it is cut, and ends in `…` | none |
 | the program's own log, waiting to be written | 1024 lines | lines are dropped; a later line says how many | none |

@@ -131,6 +131,11 @@ impl Learner {
         self.profile.words(&mut |word| _ = known.insert(word.into()));
     }
 
+    /// Other bounds hold from now on.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// What was learned so far.
     pub fn profile(&self) -> &Profile {
         &self.profile
