@@ -59,13 +59,13 @@ const STOPPED: &str = "stopped by a signal";
 /// What `weir demo` is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The mode of the sidecars.
+    /// The mode of the sidecars once they have learned.
     pub mode: Mode,
     /// In pods whose connections are redirected: network namespaces of the demo's own.
     pub transparent: bool,
     /// Keep the shop open after the run, until a signal comes.
     pub serve: bool,
-    /// Where to put the policies and logs, and leave them.
+    /// Where to put the profiles, policies and logs, and leave them.
     pub keep: Option<PathBuf>,
 }
 
@@ -104,7 +104,8 @@ fn start(options: &Options, transcript: &mut Transcript) -> Result<bool, String>
         Ok(false) | Err(_) => place.keep(),
     }
     if place.stays() {
-        transcript.line(&format!("\nThe policies and logs are in {}", place.dir().display()));
+        transcript
+            .line(&format!("\nThe profiles, policies and logs are in {}", place.dir().display()));
     }
     result
 }
