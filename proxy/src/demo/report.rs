@@ -125,10 +125,10 @@ pub(super) fn lessons(to: &mut Transcript, lessons: &[Lesson], policies: &[(Work
         (left + lesson.usually_left.0, all + lesson.usually_left.1)
     });
     to.line(&format!(
-        "\nSeconds are no evidence: by the usual criteria {left} of {all} shapes would be left to a \
-         person.\nThe demo's traffic is nobody's but the customers', so three operations are enough \
-         here (--trusted);\na real one takes days. What was learned goes into the policies, the \
-         cart's is now:\n"
+        "\nSeconds are no evidence, and the numbers say so: of the next hour nothing is known, and by the \
+         usual\ncriteria {left} of {all} shapes would be left to a person. The demo's traffic is nobody's \
+         but the customers',\nso three operations are enough here (--trusted); a real one takes days. \
+         What was learned goes into the\npolicies, the cart's is now:\n"
     ));
     let cart = policies.iter().find(|(of, _)| *of == Workload::Cart);
     for line in cart.iter().flat_map(|(_, text)| text.lines()) {
