@@ -18,7 +18,7 @@ build: ## the program, as it ships: one static file
 	$(STATIC) --release
 	@echo "target/$(HOST)/release/weir"
 
-demo: ## a little shop on this machine, guarded, attacked, and what came of it
+demo: ## a little shop on this machine: learned from, guarded, attacked, and what came of it
 	cargo run --release --locked --package weir -- demo
 
 test: ## everything that CI checks, with the seconds of each stage

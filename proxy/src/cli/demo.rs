@@ -8,18 +8,18 @@ use weir::demo;
 
 use super::failure::Failure;
 
-/// Guard a small shop on this machine, attack it, and show what happened
+/// Guard a small shop on this machine by what is learned there, attack it, and show what happened
 ///
-/// Starts a front end, a cart service and a store, each behind a `weir run` with a policy of its
-/// own. Customers buy; an intruder in the front end tries what it should not. Needs no root and no
-/// other program, and leaves nothing behind.
+/// Starts a front end, a cart service and a store, each behind a `weir run` that learns. Customers
+/// buy; what was learned becomes the policies, and is enforced; then an intruder in the front end
+/// tries what it should not. Needs no root and no other program, and leaves nothing behind.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 if every customer was served and every attack refused; 1 if not, as in monitor
 mode, which refuses nothing."
 )]
 pub(super) struct Args {
-    /// The mode of the sidecars
+    /// The mode of the sidecars once they have learned
     #[arg(long, value_enum, default_value = "enforce", value_name = "MODE")]
     mode: Mode,
 
@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long)]
     serve: bool,
 
-    /// Put the policies and logs here, and leave them
+    /// Put the profiles, policies and logs here, and leave them
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 

@@ -11,6 +11,8 @@ use super::shop::resp::command;
 pub(super) enum Who {
     /// In this service's application.
     Application(Workload),
+    /// In this service's pod, as Weir's own user: the redirect lets its connections out.
+    Escaped(Workload),
     /// In a pod that has no business with the shop.
     Stranger,
 }

@@ -14,6 +14,8 @@ use super::shop::{Line, PRODUCTS};
 
 /// How many are in the shop at once.
 pub(super) const CUSTOMERS: usize = 5;
+/// The next one comes so much later.
+const GAP: Duration = Duration::from_millis(150);
 /// A customer looks at an answer for this long.
 const LOOK: Duration = Duration::from_millis(15);
 /// An answer later than this counts as none.
@@ -42,19 +44,21 @@ pub(super) struct Customers {
 }
 
 impl Customers {
-    /// Lets them in at `doors`, one taking the first, another the next.
+    /// Lets them in at `doors`, one after another: one takes the first, another the next.
     pub(super) fn enter(doors: &[Line]) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let (leave, leaving) = watch::channel(false);
         let carts = Arc::new(AtomicU64::new(1000));
         let mut tasks = JoinSet::new();
+        let mut wait = Duration::ZERO;
         for door in doors.iter().cycle().take(CUSTOMERS) {
-            tasks.spawn(customer(
-                door.clone(),
-                Arc::clone(&carts),
-                Arc::clone(&tally),
-                leaving.clone(),
-            ));
+            let stays =
+                customer(door.clone(), Arc::clone(&carts), Arc::clone(&tally), leaving.clone());
+            tasks.spawn(async move {
+                tokio::time::sleep(wait).await;
+                stays.await;
+            });
+            wait += GAP;
         }
         Self { tally, leave, tasks }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -39,12 +39,6 @@ impl Record {
         self.client.as_deref() == Some(client.to_string().as_str())
     }
 
-    /// Whether it is of a connection from this address, by any port.
-    pub(super) fn is_from_ip(&self, client: IpAddr) -> bool {
-        let address = self.client.as_deref().and_then(|client| client.parse::<SocketAddr>().ok());
-        address.is_some_and(|address| address.ip() == client)
-    }
-
     /// Whether the operation passed and was inside the policy.
     pub(super) fn allowed(&self) -> bool {
         self.verdict == "allowed"
@@ -60,6 +54,8 @@ pub(super) struct Log {
     page: usize,
     /// How many operations towards the service were allowed.
     pub(super) allowed: u64,
+    /// Of these, how many an entry of the policy allowed: the others passed ungoverned.
+    pub(super) by_entry: u64,
 }
 
 impl Log {
@@ -74,6 +70,7 @@ impl Log {
             violations: Vec::new(),
             page: 0,
             allowed: 0,
+            by_entry: 0,
         })
     }
 
@@ -100,7 +97,9 @@ impl Log {
             }
             let record: Record = serde_json::from_slice(line)?;
             if record.allowed() {
-                self.allowed += u64::from(record.op.is_some() && record.side == "inbound");
+                let counts = record.op.is_some() && record.side == "inbound";
+                self.allowed += u64::from(counts);
+                self.by_entry += u64::from(counts && record.reason == "entry");
             } else {
                 self.violations.push(record);
             }

@@ -1,6 +1,7 @@
 //! `weir demo`: a little shop on this machine, with a sidecar at each of its services, customers
 //! who must not notice, and an intruder who must not get anywhere. With `--transparent` it is in
-//! pods: network namespaces whose connections `weir init` redirects.
+//! pods: network namespaces whose connections `weir init` redirects. The sidecars learn from the
+//! customers first, and enforce what they have learned.
 //!
 //! Nothing that the demo says is taken from what the sidecars say alone: the services keep all
 //! that they receive, every attack has a trace of its own, and a refusal counts only if the
@@ -9,7 +10,9 @@
 mod attacks;
 mod child;
 mod customers;
+mod enforce;
 mod intruder;
+mod learn;
 mod log;
 mod namespace;
 mod origin;
@@ -17,8 +20,10 @@ mod report;
 mod shop;
 mod sidecar;
 mod stage;
+mod table;
 mod town;
 mod transcript;
+mod trial;
 mod tries;
 mod workplace;
 
@@ -32,18 +37,19 @@ use weir_policy::decide::Mode;
 
 use attacks::Attack;
 pub use child::Child;
-use customers::Customers;
+use customers::{Customers, Tally};
 use report::Outcome;
 use shop::Workload;
-use stage::{Finding, Stage};
+use stage::Stage;
 use town::Town;
 use transcript::Transcript;
+use trial::Finding;
 use workplace::Workplace;
 
 /// The customers have the shop to themselves for this long, before and after the attacks.
 const QUIET: Duration = Duration::from_millis(700);
 /// Between two attacks.
-const PAUSE: Duration = Duration::from_millis(120);
+const PAUSE: Duration = Duration::from_millis(70);
 /// The run is given up after this long, `--serve` aside.
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -53,13 +59,13 @@ const STOPPED: &str = "stopped by a signal";
 /// What `weir demo` is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The mode of the sidecars.
+    /// The mode of the sidecars once they have learned.
     pub mode: Mode,
     /// In pods whose connections are redirected: network namespaces of the demo's own.
     pub transparent: bool,
     /// Keep the shop open after the run, until a signal comes.
     pub serve: bool,
-    /// Where to put the policies and logs, and leave them.
+    /// Where to put the profiles, policies and logs, and leave them.
     pub keep: Option<PathBuf>,
 }
 
@@ -98,7 +104,8 @@ fn start(options: &Options, transcript: &mut Transcript) -> Result<bool, String>
         Ok(false) | Err(_) => place.keep(),
     }
     if place.stays() {
-        transcript.line(&format!("\nThe policies and logs are in {}", place.dir().display()));
+        transcript
+            .line(&format!("\nThe profiles, policies and logs are in {}", place.dir().display()));
     }
     result
 }
@@ -113,12 +120,12 @@ async fn perform(
 ) -> Result<bool, String> {
     let mut stop = Stop::listen().map_err(|error| format!("no signals: {error}"))?;
     let mut stage = tokio::select! {
-        stage = Stage::set(place, options.mode, town) => stage?,
+        stage = Stage::set(place, town) => stage?,
         () = stop.comes() => return Err(STOPPED.to_owned()),
     };
     report::opening(transcript, &stage, place, options.mode);
     let outcome = tokio::select! {
-        outcome = play(&mut stage, transcript, run) => outcome.map_err(|e| e.to_string())?,
+        outcome = play(&mut stage, place, options.mode, transcript, run) => outcome?,
         () = stop.comes() => return Err(STOPPED.to_owned()),
         () = tokio::time::sleep(BOUND) => return Err("given up: it takes too long".to_owned()),
     };
@@ -127,9 +134,11 @@ async fn perform(
         report::more(transcript);
     }
     if options.serve || place.stays() {
-        report::question(transcript, place, &outcome);
+        report::question(transcript, &stage, place, &outcome);
     }
     if options.serve {
+        // For `weir policy pending`: else it takes ten seconds.
+        stage.write_profiles().await?;
         stage.stop_recording();
         report::invitation(transcript, &stage, place);
         stop.comes().await;
@@ -137,15 +146,45 @@ async fn perform(
     Ok(outcome.holds())
 }
 
-/// The run itself: customers all along, and the attacks one by one.
-async fn play(stage: &mut Stage, transcript: &mut Transcript, run: &str) -> io::Result<Outcome> {
+/// The run itself: customers all along; the sidecars learn from them, and then the attacks come
+/// one by one.
+async fn play(
+    stage: &mut Stage,
+    place: &Workplace,
+    mode: Mode,
+    transcript: &mut Transcript,
+    run: &str,
+) -> Result<Outcome, String> {
     let began = Instant::now();
-    let customers = Customers::enter(&stage.doors()?);
+    let words = |error: io::Error| error.to_string();
+    let customers = Customers::enter(&stage.doors().map_err(words)?);
+    let lessons = learn::watch(stage, transcript).await?;
+    let policies = lessons.iter().map(|lesson| Ok((lesson.of, enforce::policy(lesson, mode)?)));
+    let policies: Vec<(Workload, String)> = policies.collect::<Result<_, String>>()?;
+    report::lessons(transcript, &lessons, &policies);
+    let took = enforce::switch(stage, place, &policies).await?;
+    report::switched(transcript, mode, took);
+    let before = customers.tally().requests;
     tokio::time::sleep(QUIET).await;
     report::progress(transcript, &customers.tally());
 
     let mut attacks = attacks::all(run);
     tries::add(&mut attacks, stage, run);
+    let mut findings = attack(stage, transcript, &attacks).await.map_err(words)?;
+    transcript.line("");
+    report::progress(transcript, &customers.tally());
+    tokio::time::sleep(QUIET).await;
+    let tally = customers.leave().await;
+    let outcome = count(stage, &attacks, &mut findings, tally, before).await.map_err(words)?;
+    Ok(Outcome { took: began.elapsed(), ..outcome })
+}
+
+/// Tries the attacks one by one.
+async fn attack(
+    stage: &mut Stage,
+    transcript: &mut Transcript,
+    attacks: &[Attack],
+) -> io::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (n, attack) in attacks.iter().enumerate() {
         let finding = stage.attack(attack).await?;
@@ -153,29 +192,37 @@ async fn play(stage: &mut Stage, transcript: &mut Transcript, run: &str) -> io::
         findings.push(finding);
         tokio::time::sleep(PAUSE).await;
     }
-    transcript.line("");
-    report::progress(transcript, &customers.tally());
-    tokio::time::sleep(QUIET).await;
-    let tally = customers.leave().await;
+    Ok(findings)
+}
 
-    // Once more, now that all is quiet: nothing may have arrived late.
-    for (attack, finding) in attacks.iter().zip(&mut findings) {
+/// Asks once more, now that all is quiet, and counts: nothing may have arrived late.
+async fn count(
+    stage: &mut Stage,
+    attacks: &[Attack],
+    findings: &mut [Finding],
+    tally: Tally,
+    before: u64,
+) -> io::Result<Outcome> {
+    for (attack, finding) in attacks.iter().zip(&mut *findings) {
         finding.reached = stage.reached(attack)?;
     }
     let served = stage.operations(Workload::Frontend)?;
     let records = findings.iter().filter_map(|finding| finding.record.as_ref());
     let known: Vec<String> = records.map(|record| record.conn.clone()).collect();
+    let (logged, by_entry) = stage.logged(tally.requests).await?;
     Ok(Outcome {
         served: u64::try_from(served).unwrap_or(u64::MAX),
-        logged: stage.logged(tally.requests).await?,
+        logged,
+        by_entry,
+        since: tally.requests - before,
         attacks: attacks.len(),
         refused: findings.iter().filter(|finding| finding.refused()).count(),
         reached: findings.iter().filter(|finding| finding.reached.is_some()).count(),
-        example: example(&attacks, &findings),
+        example: example(attacks, findings),
         recorded: findings.iter().filter(|finding| finding.record.is_some()).count(),
         others: stage.others(&known)?,
         tally,
-        took: began.elapsed(),
+        took: Duration::ZERO,
     })
 }
 

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::attacks::{Attack, Target};
 use super::customers::{CUSTOMERS, Tally};
+use super::learn::Lesson;
 use super::log::Record;
 use super::shop::Workload;
-use super::sidecar::mode_word;
-use super::stage::{Finding, Stage};
+use super::stage::Stage;
 use super::town::{Family, Pod, Town};
 use super::transcript::{Tone, Transcript, printable};
+use super::trial::Finding;
 use super::workplace::Workplace;
+use crate::report::metrics::mode_word;
 use weir_policy::decide::Mode;
 
 /// How the whole went.
@@ -21,6 +23,10 @@ pub(super) struct Outcome {
     pub(super) served: u64,
     /// Requests that the front end's log has as allowed.
     pub(super) logged: u64,
+    /// Of these, those that an entry of the learned policy allowed.
+    pub(super) by_entry: u64,
+    /// Requests that the customers sent after the switch.
+    pub(super) since: u64,
     /// Attacks tried.
     pub(super) attacks: usize,
     /// Of these, refused to the client, unseen by the server, and logged as refused.
@@ -44,6 +50,8 @@ impl Outcome {
             && self.tally.requests > 0
             && self.served == self.tally.requests
             && self.logged == self.tally.requests
+            && self.since > 0
+            && self.by_entry >= self.since
             && self.attacks > 0
             && self.refused == self.attacks
             && self.others.is_empty()
@@ -57,7 +65,11 @@ pub(super) fn opening(to: &mut Transcript, stage: &Stage, place: &Workplace, mod
         Some(town) => pods(to, town),
     }
     let dir = place.dir().display();
-    to.line(&format!("   mode {}; policies and logs in {dir}\n", mode_word(mode)));
+    let mode = mode_word(mode);
+    to.line(&format!("   mode learn, then {mode}; policies, profiles and logs in {dir}\n"));
+    to.line(
+        "The customers come, and the sidecars learn what they do. No policy allows anything yet:\n",
+    );
 }
 
 fn shop(to: &mut Transcript, stage: &Stage) {
@@ -105,6 +117,33 @@ pub(super) fn progress(to: &mut Transcript, tally: &Tally) {
         _ => to.paint(Tone::Bad, &format!("{failures} without the expected answer")),
     };
     to.line(&format!("{CUSTOMERS} customers in the shop: {requests} requests so far, {state}\n"));
+}
+
+/// What becomes of what was learned, with one of the policies.
+pub(super) fn lessons(to: &mut Transcript, lessons: &[Lesson], policies: &[(Workload, String)]) {
+    let (left, all) = lessons.iter().fold((0, 0), |(left, all), lesson| {
+        (left + lesson.usually_left.0, all + lesson.usually_left.1)
+    });
+    to.line(&format!(
+        "\nSeconds are no evidence, and the numbers say so: of the next hour nothing is known, and by the \
+         usual\ncriteria {left} of {all} shapes would be left to a person. The demo's traffic is nobody's \
+         but the customers',\nso three operations are enough here (--trusted); a real one takes days. \
+         What was learned goes into the\npolicies, the cart's is now:\n"
+    ));
+    let cart = policies.iter().find(|(of, _)| *of == Workload::Cart);
+    for line in cart.iter().flat_map(|(_, text)| text.lines()) {
+        let tone = if line.trim_start().starts_with('#') { Tone::Quiet } else { Tone::Strong };
+        let line = to.paint(tone, line);
+        to.line(format!("   {line}").trim_end());
+    }
+}
+
+/// The sidecars have taken the policies.
+pub(super) fn switched(to: &mut Transcript, mode: Mode, took: Duration) {
+    let (mode, took) = (mode_word(mode), took.as_secs_f64());
+    to.line(&format!(
+        "\nThe sidecars have read them, while they run: all three {mode}, {took:.1} s later.\n"
+    ));
 }
 
 /// One attack, in four lines.
@@ -169,6 +208,10 @@ pub(super) fn summary(to: &mut Transcript, outcome: &Outcome, mode: Mode) {
     for record in outcome.others.iter().take(5) {
         to.line(&format!("              {}", words_of(record)));
     }
+    let (by_entry, since) = (outcome.by_entry, outcome.since);
+    to.line(&format!(
+        "   learned    {since} requests came after the switch; learned entries allowed {by_entry} in that log"
+    ));
     to.line(&format!("   time       {:.1} s\n", outcome.took.as_secs_f64()));
     let verdict = match (outcome.holds(), mode) {
         (true, _) => to.paint(Tone::Good, "Every customer was served and every attack refused."),
@@ -191,13 +234,21 @@ pub(super) fn more(to: &mut Transcript) {
     to.line(&words);
 }
 
-/// How to ask why something was refused, as long as the files are there.
-pub(super) fn question(to: &mut Transcript, place: &Workplace, outcome: &Outcome) {
+/// How to ask why something was refused, and what to do about it, as long as the files are there.
+pub(super) fn question(to: &mut Transcript, stage: &Stage, place: &Workplace, outcome: &Outcome) {
     let Some((of, id)) = &outcome.example else { return };
-    let (program, dir, name) = (program(), place.dir().display(), of.name());
+    let Some(sidecar) = stage.sidecar(*of) else { return };
+    let (program, name) = (program(), of.name());
+    let (policy, log) = (place.policy(*of), place.traffic_log(*of));
+    let (policy, log, profile) = (policy.display(), log.display(), sidecar.profile.display());
     to.line("\nWhy was it refused? Ask for any id, for example:\n");
-    to.line(&format!("   {program} policy explain {dir}/{name}.yaml \\"));
-    to.line(&format!("      --log {dir}/{name}.traffic.jsonl --id {id}"));
+    to.line(&format!("   {program} policy explain {policy} \\"));
+    to.line(&format!("      --log {log} --id {id}"));
+    to.line(&format!(
+        "\nWhat was asked of {name} beside? It is in the profile, for a person to take:\n"
+    ));
+    to.line(&format!("   {program} policy pending {profile} --trusted"));
+    to.line(&format!("   {program} policy accept {profile} --onto {policy} ENTRY"));
 }
 
 /// This program as it was called.
@@ -229,10 +280,9 @@ pub(super) fn invitation(to: &mut Transcript, stage: &Stage, place: &Workplace) 
         to.line(&format!("   {redis} HGETALL cart:7"));
         to.line(&format!("   {redis} KEYS '*'                 # refused"));
         to.line(&format!("   {in_cart}curl -s http://{}/metrics", cart.admin.address));
-        if let Some(socket) = &cart.socket {
-            let socket = socket.display();
-            to.line(&format!("   {} mode --socket {socket}", program()));
-        }
+        let (program, socket) = (program(), cart.socket.display());
+        to.line(&format!("   {program} mode --socket {socket}"));
+        to.line(&format!("   {program} tap --socket {socket}      # what passes, as it passes"));
     }
     to.line(&format!("   tail -f {}/*.traffic.jsonl", place.dir().display()));
 }

@@ -4,19 +4,18 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use weir_policy::decide::Mode;
 
 use super::child;
 use super::origin::Origin;
 use super::shop::http::Client;
 use super::shop::{Line, Workload};
-use super::town::{Family, Pod, Town};
-use super::workplace::{Workplace, policy_for, policy_in};
+use super::town::{Pod, Town};
+use super::workplace::Workplace;
 use crate::defaults::{ADMIN_PORT, PROXY_UID};
 
 /// A sidecar that is not ready after this long will not be.
@@ -44,8 +43,12 @@ pub(super) struct Sidecar {
     pub(super) address: SocketAddr,
     /// Where it serves /metrics, as those beside it dial it.
     pub(super) admin: Line,
-    /// Where `weir mode` reaches it, if the path is short enough for a socket.
-    pub(super) socket: Option<PathBuf>,
+    /// Its Unix socket.
+    pub(super) socket: PathBuf,
+    /// The same by a path that is short enough to connect to.
+    pub(super) near: PathBuf,
+    /// What it has learned, as a file.
+    pub(super) profile: PathBuf,
     child: Child,
 }
 
@@ -58,7 +61,6 @@ impl Sidecar {
         workload: Workload,
         way: Way<'_>,
         place: &Workplace,
-        mode: Mode,
     ) -> Result<Self, String> {
         let name = workload.name();
         if let Way::Redirect(town) = way {
@@ -66,7 +68,7 @@ impl Sidecar {
         }
         let mut said = String::new();
         for _ in 0..TRIES {
-            let sidecar = Self::spawn(workload, &way, place, mode);
+            let sidecar = Self::spawn(workload, &way, place);
             let mut sidecar = sidecar.map_err(|error| format!("{name}'s sidecar: {error}"))?;
             let begun = Instant::now();
             if sidecar.ready(begun + START).await {
@@ -81,15 +83,14 @@ impl Sidecar {
         Err(format!("{name}'s sidecar does not get ready. It says:\n{}", said.trim_end()))
     }
 
-    fn spawn(workload: Workload, way: &Way<'_>, place: &Workplace, mode: Mode) -> io::Result<Self> {
+    fn spawn(workload: Workload, way: &Way<'_>, place: &Workplace) -> io::Result<Self> {
         let name = workload.name();
-        let (mut command, address, admin, sockets);
+        let (mut command, address, admin, own);
         match way {
             Way::Forward(service) => {
                 let ports = free_ports()?;
-                (address, sockets) = (ports[0], place.dir().to_owned());
+                (address, own) = (ports[0], place.dir().to_owned());
                 admin = Line { origin: Origin::Machine, address: ports[1] };
-                place.write_policy(workload, &policy_for(workload, *service))?;
                 place.make_traffic_log(workload, None)?;
                 command = child::command(None)?;
                 command.arg("run").arg(format!("--forward={address}={service}"));
@@ -97,35 +98,34 @@ impl Sidecar {
             }
             Way::Redirect(town) => {
                 let pod = town.pod(workload);
-                address = pod.address(Family::V4, workload.port());
+                address = town.service(workload);
                 let at = (Ipv4Addr::LOCALHOST, ADMIN_PORT).into();
                 admin = Line { origin: pod.application.clone(), address: at };
-                sockets = place.admit(PROXY_UID)?;
-                place.write_policy(workload, &policy_in(town, workload))?;
+                own = place.admit(PROXY_UID)?;
                 place.make_traffic_log(workload, Some(PROXY_UID))?;
                 let inside = (&*pod.namespace.path(), PROXY_UID);
                 command = child::command(Some(inside))?;
                 command.arg("run");
             }
         }
-        let socket = sockets.join(format!("{name}.sock"));
-        let socket = Some(socket).filter(|path| path.as_os_str().len() < 100);
+        place.begin_policy(workload)?;
+        let socket = own.join(format!("{name}.sock"));
+        let profile = own.join(Workplace::profile(workload));
         // Weir's user may not be allowed through the directories above.
         command.current_dir(place.dir());
+        let here = |path: &Path| path.strip_prefix(place.dir()).unwrap_or(path).to_owned();
         command.arg(format!("--policy={name}.yaml"));
-        command.args(["--mode", mode_word(mode)]);
-        command.arg(format!("--traffic-log={name}.traffic.jsonl"));
+        command.arg("--profile").arg(here(&profile)).arg("--socket").arg(here(&socket));
+        // Full: words that are seldom said, such as the intruder's, would not be shown else.
+        command.arg(format!("--traffic-log={name}.traffic.jsonl")).arg("--log-detail=full");
         command.args(["--log-allowed", "all", "--workers", "1", "--grace", "1s"]);
-        if let Some(socket) = &socket {
-            let path = socket.strip_prefix(place.dir()).unwrap_or(socket);
-            command.arg("--socket").arg(path);
-        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(place.program_log(workload))?);
         // A group of its own: Ctrl-C is for the demo, which then stops its sidecars in order.
         command.process_group(0);
         let child = command.spawn()?;
-        Ok(Self { workload, address, admin, socket, child })
+        let near = place.near(&socket);
+        Ok(Self { workload, address, admin, socket, near, profile, child })
     }
 
     /// Waits until the admin endpoint says so; false when the child has ended or time is up.
@@ -179,6 +179,28 @@ fn redirect(pod: &Pod) -> Result<(), String> {
 /// The sidecars of the shop, told to end all at once and then awaited.
 pub(super) struct Sidecars(pub(super) Vec<Sidecar>);
 
+impl Sidecars {
+    /// Where each is asked over its Unix socket.
+    pub(super) fn sockets(&self) -> Vec<(Workload, PathBuf)> {
+        self.0.iter().map(|sidecar| (sidecar.workload, sidecar.near.clone())).collect()
+    }
+
+    /// Makes sure that a service's sidecar, or each, is still there.
+    ///
+    /// # Errors
+    /// It is not; with its name.
+    pub(super) fn still_run(&mut self, of: Option<Workload>) -> io::Result<()> {
+        let asked = self.0.iter_mut().filter(|one| of.is_none_or(|of| one.workload == of));
+        for sidecar in asked {
+            if !sidecar.runs() {
+                let name = sidecar.workload.name();
+                return Err(io::Error::other(format!("{name}'s sidecar has ended")));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Sidecars {
     fn drop(&mut self) {
         self.0.iter().for_each(Sidecar::ask_to_end);
@@ -204,13 +226,4 @@ fn free_ports() -> io::Result<[SocketAddr; 2]> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok([first.local_addr()?, second.local_addr()?])
-}
-
-/// The mode as the command line has it.
-pub(super) fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Learn => "learn",
-        Mode::Monitor => "monitor",
-        Mode::Enforce => "enforce",
-    }
 }

@@ -11,6 +11,7 @@ use super::attacks::Who;
 use super::namespace::{Namespace, ip};
 use super::origin::Origin;
 use super::shop::Workload;
+use crate::defaults::PROXY_UID;
 
 /// The user that applications run as in the pods: anyone but root and Weir's.
 const APPLICATION: u32 = 10001;
@@ -21,6 +22,8 @@ pub(super) struct Pod {
     pub(super) namespace: Namespace,
     /// The application in it.
     pub(super) application: Origin,
+    /// Weir's user in it.
+    weir: Origin,
     v4: Ipv4Addr,
     v6: Ipv6Addr,
 }
@@ -31,10 +34,12 @@ impl Pod {
             io::ErrorKind::PermissionDenied => NO_RIGHT.to_owned(),
             _ => format!("no network namespace can be made: {error}"),
         })?;
-        let application = Origin::inside(&namespace, user);
-        let application = application
-            .map_err(|error| format!("nothing can be done as user {user} in a pod: {error}"))?;
-        Ok(Self { namespace, application, v4, v6 })
+        let origin = |user| {
+            Origin::inside(&namespace, user)
+                .map_err(|error| format!("nothing can be done as user {user} in a pod: {error}"))
+        };
+        let (application, weir) = (origin(user)?, origin(PROXY_UID)?);
+        Ok(Self { namespace, application, weir, v4, v6 })
     }
 
     /// Its address of a family.
@@ -130,10 +135,11 @@ impl Town {
         Ok(town)
     }
 
-    /// Where the applications of a pod, or of the stranger's, make their sockets.
+    /// Where an intruder makes its sockets.
     pub(super) fn origin(&self, who: Who) -> &Origin {
         match who {
             Who::Application(of) => &self.pod(of).application,
+            Who::Escaped(of) => &self.pod(of).weir,
             Who::Stranger => &self.stranger.application,
         }
     }
@@ -146,6 +152,15 @@ impl Town {
             Workload::Cart => cart,
             Workload::Store => store,
         }
+    }
+
+    /// Where a service is called: by IPv4, and the store by IPv6 where that is.
+    pub(super) fn service(&self, of: Workload) -> SocketAddr {
+        let family = match of {
+            Workload::Store => self.families().last().copied().unwrap_or(Family::V4),
+            _ => Family::V4,
+        };
+        self.pod(of).address(family, of.port())
     }
 
     /// The families that there are.

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 /// Where the demo's lines go.
 pub(super) struct Transcript {
     out: Box<dyn Write>,
+    terminal: bool,
     colours: bool,
 }
 
@@ -26,12 +27,25 @@ impl Transcript {
     pub(super) fn stdout() -> Self {
         let out = std::io::stdout();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: out.is_terminal() && !plain, out: Box::new(out) }
+        let terminal = out.is_terminal();
+        Self { terminal, colours: terminal && !plain, out: Box::new(out) }
     }
 
     /// Writes a line. A reader that has gone away does not stop the demo.
     pub(super) fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
+    }
+
+    /// Writes lines in place of the last `over`, where that can be; else below them.
+    pub(super) fn redraw(&mut self, over: usize, lines: &[String]) {
+        let clear = if self.terminal { "\x1b[K" } else { "" };
+        if self.terminal && over > 0 {
+            let _ = write!(self.out, "\x1b[{over}A");
+        }
+        for line in lines {
+            let _ = writeln!(self.out, "{line}{clear}");
+        }
         let _ = self.out.flush();
     }
 
@@ -67,7 +81,19 @@ pub(super) fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{Transcript, printable};
+
+    #[test]
+    fn lines_are_replaced_on_a_terminal_alone() {
+        for (terminal, expected) in [(false, "a\nb\n"), (true, "a\u{1b}[K\n\u{1b}[1Ab\u{1b}[K\n")] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let out = Box::new(file.reopen().unwrap());
+            let mut transcript = Transcript { out, terminal, colours: false };
+            transcript.redraw(0, &["a".to_owned()]);
+            transcript.redraw(1, &["b".to_owned()]);
+            assert_eq!(std::fs::read_to_string(file.path()).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn nothing_reaches_the_terminal_that_it_would_obey() {

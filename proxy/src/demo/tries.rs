@@ -11,7 +11,7 @@ use super::town::{Family, Town};
 use crate::defaults::{INBOUND_PORT, OUTBOUND_PORT};
 
 use Target::{Service, Sidecar};
-use Who::{Application, Stranger};
+use Who::{Application, Escaped, Stranger};
 use Workload::{Cart, Frontend, Store};
 
 /// The list, as it grows.
@@ -22,8 +22,15 @@ struct Tries<'a> {
 
 /// Adds the tries to the attacks, if there are pods.
 pub(super) fn add(list: &mut Vec<Attack>, stage: &Stage, run: &str) {
-    let mut tries = Tries { list, run };
     let Some(town) = stage.town() else { return };
+    // Through the intruder's own sidecar they would not come as far as the service's.
+    for attack in &mut *list {
+        if let Application(of) = attack.who {
+            attack.who = Escaped(of);
+        }
+    }
+    let mut tries = Tries { list, run };
+    tries.operations(town);
     for &family in town.families() {
         tries.connections(town, family);
         tries.datagrams(town, family);
@@ -44,6 +51,25 @@ impl Tries<'_> {
         let trace = trace(self.list, self.run);
         let bytes = write(&trace);
         self.list.push(Attack { who, target, way, guard, kind, words, bytes, trace, allowed: 0 });
+    }
+
+    /// Operations that the intruder's own sidecar has not learned either.
+    fn operations(&mut self, town: &Town) {
+        let (cart, store) = (town.service(Cart), town.service(Store));
+        self.add(
+            (Application(Frontend), Service(Cart), Way::Tcp(cart)),
+            Some(Frontend),
+            ("by its own sidecar", "DELETE /carts/1 from the front end".to_owned()),
+            |trace| {
+                format!("DELETE /carts/1?t={trace} HTTP/1.1\r\nHost: cart\r\n\r\n").into_bytes()
+            },
+        );
+        self.add(
+            (Application(Cart), Service(Store), Way::Tcp(store)),
+            Some(Cart),
+            ("by its own sidecar", "CONFIG SET dir from the cart service".to_owned()),
+            |trace| command(&["CONFIG", "SET", "dir", &format!("/tmp/{trace}")]),
+        );
     }
 
     /// Connections that no policy allows, from either end.
@@ -116,7 +142,9 @@ impl Tries<'_> {
 
     /// The socket by which Weir is told its mode.
     fn own_socket(&mut self, stage: &Stage) {
-        let Some(path) = stage.socket(Frontend) else { return };
+        let Some(path) = stage.sidecar(Frontend).map(|sidecar| sidecar.near.clone()) else {
+            return;
+        };
         let words = "PUT /mode learn on its socket".to_owned();
         self.add(
             (Application(Frontend), Sidecar(Frontend), Way::Unix(path)),

@@ -2,16 +2,22 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use super::shop::Workload;
-use super::town::{Family, Town};
 
-/// A directory with three files per sidecar: policy, traffic log, program log.
+/// What Linux has room for in a socket's address, with some to spare.
+const SOCKET_PATH: usize = 100;
+/// The directory of Weir's own user, where the sidecars are another's than the demo.
+const OWN: &str = "weir";
+
+/// A directory with a few files per sidecar: policy, profile, traffic log, program log.
 pub(super) struct Workplace {
     dir: PathBuf,
+    /// The directory, open.
+    handle: File,
     temporary: bool,
 }
 
@@ -24,17 +30,25 @@ impl Workplace {
         let Some(keep) = keep else {
             let dir = std::env::temp_dir().join(format!("weir-demo-{run}"));
             fs::DirBuilder::new().mode(0o700).create(&dir)?;
-            return Ok(Self { dir, temporary: true });
+            return Self::at(dir, true);
         };
         fs::create_dir_all(keep)?;
-        let place = Self { dir: fs::canonicalize(keep)?, temporary: false };
-        for workload in Workload::ALL {
-            match fs::remove_file(place.traffic_log(workload)) {
+        let place = Self::at(fs::canonicalize(keep)?, false)?;
+        let earlier = |of: Workload| {
+            let profile = Self::profile(of);
+            [place.traffic_log(of), place.dir.join(&profile), place.dir.join(OWN).join(&profile)]
+        };
+        for path in Workload::ALL.into_iter().flat_map(earlier) {
+            match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
         Ok(place)
+    }
+
+    fn at(dir: PathBuf, temporary: bool) -> io::Result<Self> {
+        Ok(Self { handle: File::open(&dir)?, dir, temporary })
     }
 
     /// Leaves the files where they are.
@@ -52,14 +66,32 @@ impl Workplace {
         &self.dir
     }
 
-    /// Writes a workload's policy, and says where.
+    /// The same file by a path that has room in a socket's address, for this process alone.
+    pub(super) fn near(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.dir) {
+            Ok(rest) if path.as_os_str().len() >= SOCKET_PATH => {
+                PathBuf::from(format!("/proc/self/fd/{}", self.handle.as_raw_fd())).join(rest)
+            }
+            _ => path.to_owned(),
+        }
+    }
+
+    /// A workload's policy.
+    pub(super) fn policy(&self, of: Workload) -> PathBuf {
+        self.dir.join(format!("{}.yaml", of.name()))
+    }
+
+    /// Writes a workload's policy as it is before anything was learned.
     ///
     /// # Errors
     /// Those of writing a file.
-    pub(super) fn write_policy(&self, of: Workload, text: &str) -> io::Result<PathBuf> {
-        let path = self.dir.join(format!("{}.yaml", of.name()));
-        fs::write(&path, text)?;
-        Ok(path)
+    pub(super) fn begin_policy(&self, of: Workload) -> io::Result<()> {
+        fs::write(self.policy(of), before_learning(of))
+    }
+
+    /// The name of a sidecar's profile, in the directory that is its own.
+    pub(super) fn profile(of: Workload) -> String {
+        format!("{}.profile.yaml", of.name())
     }
 
     /// Makes a sidecar's traffic log, so that it can be read before the sidecar has written to it;
@@ -74,7 +106,7 @@ impl Workplace {
     }
 
     /// Lets `user` work here too: the directory opens for everybody (the logs in it do not), and
-    /// there is a place for sockets of the user's own, whose path is the answer.
+    /// there is a place for the user's own sockets and profiles, whose path is the answer.
     ///
     /// # Errors
     /// Those of making a directory.
@@ -82,12 +114,12 @@ impl Workplace {
         if self.temporary {
             fs::set_permissions(&self.dir, PermissionsExt::from_mode(0o755))?;
         }
-        let sockets = self.dir.join("sockets");
-        match fs::DirBuilder::new().mode(0o755).create(&sockets) {
+        let own = self.dir.join(OWN);
+        match fs::DirBuilder::new().mode(0o755).create(&own) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => chown(&sockets, Some(user), Some(user))?,
+            _ => chown(&own, Some(user), Some(user))?,
         }
-        Ok(sockets)
+        Ok(own)
     }
 
     /// A sidecar's traffic log.
@@ -109,8 +141,8 @@ impl Drop for Workplace {
     }
 }
 
-/// The checked-in policy.
-fn policy(of: Workload) -> &'static str {
+/// What a policy says before anything was learned.
+pub(super) fn before_learning(of: Workload) -> &'static str {
     match of {
         Workload::Frontend => include_str!("policy/frontend.yaml"),
         Workload::Cart => include_str!("policy/cart.yaml"),
@@ -118,50 +150,35 @@ fn policy(of: Workload) -> &'static str {
     }
 }
 
-/// The policy, with the port that the service really has.
-pub(super) fn policy_for(of: Workload, service: SocketAddr) -> String {
-    policy(of).replace(&ports(of.port()), &ports(service.port()))
-}
-
-fn ports(port: u16) -> String {
-    format!("ports: [{port}]")
-}
-
-/// The policy for a pod: only the one that has to may call, by its pod's addresses, and outbound
-/// is governed too.
-pub(super) fn policy_in(town: &Town, of: Workload) -> String {
-    let (outbound, caller) = match of {
-        Workload::Frontend => (include_str!("policy/outbound/frontend.yaml"), None),
-        Workload::Cart => (include_str!("policy/outbound/cart.yaml"), Some(Workload::Frontend)),
-        Workload::Store => (include_str!("policy/outbound/store.yaml"), Some(Workload::Cart)),
-    };
-    let inbound = match caller {
-        Some(caller) => policy(of).replace("{cidr: 127.0.0.0/8}", &peers(town, caller)),
-        None => policy(of).to_owned(),
-    };
-    let outbound = outbound.replace("CART", &peers(town, Workload::Cart));
-    inbound + &outbound.replace("STORE", &peers(town, Workload::Store))
-}
-
-/// A pod's addresses as peers.
-fn peers(town: &Town, of: Workload) -> String {
-    let peer = |family: &Family| {
-        let ip = town.pod(of).address(*family, 0).ip();
-        format!("{{cidr: {ip}/{}}}", if ip.is_ipv4() { 32 } else { 128 })
-    };
-    town.families().iter().map(peer).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Workload, Workplace, policy_for};
+    use std::path::Path;
+
+    use super::{Workload, Workplace, before_learning};
+    use weir_policy::decide::Mode;
+    use weir_policy::op::Side;
 
     #[test]
-    fn each_policy_gets_the_port() {
+    fn nothing_is_allowed_before_it_is_learned() {
         for workload in Workload::ALL {
-            let text = policy_for(workload, ([127, 0, 0, 1], 12345).into());
-            assert!(text.contains("ports: [12345]"), "{workload:?}");
+            let policies = weir_policy::parse("p.yaml", before_learning(workload)).unwrap();
+            for side in [Side::Inbound, Side::Outbound] {
+                assert!(policies[0].rules(side).unwrap_or_default().is_empty(), "{workload:?}");
+            }
+            assert_eq!(policies[0].mode, Some(Mode::Learn));
         }
+    }
+
+    #[test]
+    fn a_long_path_is_near() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("x".repeat(120));
+        let place = Workplace::new(Some(&long), "test").unwrap();
+        let file = place.dir().join("file");
+        std::fs::write(&file, "here").unwrap();
+        assert!(place.near(&file).as_os_str().len() < 100);
+        assert_eq!(std::fs::read(place.near(&file)).unwrap(), b"here");
+        assert_eq!(place.near(Path::new("/tmp/file")), Path::new("/tmp/file"));
     }
 
     #[test]
@@ -172,7 +189,7 @@ mod tests {
         place.keep();
         drop(place);
         assert!(dir.is_dir());
-        let again = Workplace { dir: dir.clone(), temporary: true };
+        let again = Workplace::at(dir.clone(), true).unwrap();
         drop(again);
         assert!(!dir.exists());
     }

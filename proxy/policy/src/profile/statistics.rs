@@ -64,7 +64,7 @@ pub struct Statistics {
     pub hidden_operations: u64,
     /// New shapes a day, over the last days.
     pub new_a_day: f64,
-    /// Seconds from the last new shape to the last operation.
+    /// Seconds from the hour of the last new shape to the last operation.
     pub since_new: u64,
     /// The chance that the next hour brings a shape never seen: Good–Turing over hours, which is
     /// the share of the last days' hours that had a shape which no other hour has.
@@ -338,11 +338,12 @@ fn rate(value: f64) -> String {
     if value > 0.0 && value < 9.95 { format!("{value:.1}") } else { grouped(value.round() as u64) }
 }
 
+/// A time that is known by the beginning of its hour.
 fn span(seconds: u64) -> String {
     match seconds {
         s if s >= 48 * HOUR => format!("{} days", s / (24 * HOUR)),
         s if s >= 2 * HOUR => format!("{} hours", s / HOUR),
-        s if s >= 120 => format!("{} minutes", s / 60),
-        s => format!("{s} seconds"),
+        s if s >= HOUR => "an hour".to_owned(),
+        _ => "less than an hour".to_owned(),
     }
 }
