@@ -267,9 +267,7 @@ impl<'a> Insertion<'a> {
         self.count(leaf, None);
         let hash = self.shape(parts);
         if way == Way::Known {
-            if self.seen.accepted > 0 {
-                rule.peers.insert(self.observation.peer);
-            }
+            self.note_peer(rule);
             if is_new {
                 self.move_notes(rule, parts, hash);
             }
@@ -282,10 +280,20 @@ impl<'a> Insertion<'a> {
             let known = matches!(self.descend(&mut rule.roots, parts), Some((Way::Known, _)));
             self.reveal = false;
             if known {
+                self.note_peer(rule);
                 self.move_notes(rule, parts, hash);
             }
         }
         true
+    }
+
+    fn note_peer(&self, rule: &mut Rule) {
+        if self.seen.accepted > 0 {
+            rule.peers.insert(self.observation.peer);
+        }
+        if self.seen.outside > 0 {
+            rule.outside.insert(self.observation.peer);
+        }
     }
 
     /// Counts at a shape's own leaf what was noted of it while words of it were hidden.

@@ -100,6 +100,11 @@ impl Peers {
         }
     }
 
+    /// Whether there was none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nets.is_empty() && self.width == Width::Address
+    }
+
     pub(super) fn width(&self) -> Width {
         self.width
     }

@@ -98,7 +98,9 @@ fn of_one(
     if cut > 0 {
         notes.push(format!("{} had no shape that could be learned", operations(cut)));
     }
-    let mut peers = rule.peers.prefixes(PREFIXES).unwrap_or_default();
+    // Where nothing was accepted, all is left to a person, who may take it for those that tried.
+    let known = if rule.peers.is_empty() { &rule.outside } else { &rule.peers };
+    let mut peers = known.prefixes(PREFIXES).unwrap_or_default();
     if peers.is_empty() {
         notes.push("peers: too many to join them to prefixes of /16 (/48): choose them".to_owned());
     }
