@@ -28,6 +28,7 @@ bench: ## micro-benchmarks, Weir beside HAProxy and nothing; as root also behind
 	cargo bench --locked --package weir-benches
 	cargo build --release --locked --package weir --package weir-benches
 	target/release/side-by-side
+	target/release/side-by-side learning
 	target/release/side-by-side pods
 	target/release/side-by-side churn
 

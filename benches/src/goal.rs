@@ -30,13 +30,6 @@ pub fn goals(figures: &[Figures], memory: &[Memory]) -> Vec<Goal> {
         memory.iter().filter(weir).map(of).max_by(f64::total_cmp)
     };
     let times = "x HAProxy's CPU time";
-    let row = |what, at_most, unit, measured: Option<f64>| Goal {
-        what,
-        at_most,
-        unit,
-        measured,
-        met: measured.map(|value| value <= at_most),
-    };
     vec![
         row("HTTP, enforce", 1.3, times, over("http")),
         row("Redis, not pipelined, enforce", 1.2, times, over("redis")),
@@ -44,6 +37,24 @@ pub fn goals(figures: &[Figures], memory: &[Memory]) -> Vec<Goal> {
         row("an idle connection", 8.0, "KiB", worst(|m| m.bytes_per_connection / 1024.0)),
         row("at rest", 12.0, "MiB", worst(|m| m.at_rest_kib as f64 / 1024.0)),
     ]
+}
+
+/// The goals of learning.
+pub fn learning(figures: &[Figures]) -> Vec<Goal> {
+    let goal = |what, workload| {
+        let mine = |f: &&Figures| f.workload == workload && f.target == Kind::Learning;
+        let over = figures.iter().find(mine).and_then(|f| Some(f.cpu_over_yardstick?.median));
+        row(what, 1.1, "x monitor's CPU time", over)
+    };
+    vec![
+        goal("HTTP, learn", "http"),
+        goal("Redis, learn", "redis"),
+        goal("Redis, pipelined, learn", "redis_pipelined"),
+    ]
+}
+
+fn row(what: &'static str, at_most: f64, unit: &'static str, measured: Option<f64>) -> Goal {
+    Goal { what, at_most, unit, measured, met: measured.map(|value| value <= at_most) }
 }
 
 #[cfg(test)]

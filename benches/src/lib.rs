@@ -19,6 +19,7 @@ pub mod source;
 pub mod stats;
 pub mod table;
 pub mod target;
+pub mod varied;
 pub mod watch;
 pub mod workload;
 

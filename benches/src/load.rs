@@ -93,7 +93,7 @@ impl Client {
                 let (workload, share) =
                     (workload.clone(), share(exchanges, workload.connections, index));
                 match ready.next() {
-                    Some(connection) => running.spawn(connection.repeat(workload, share)),
+                    Some(connection) => running.spawn(connection.repeat(workload, index, share)),
                     None => running.spawn(afresh(self.sources.clone(), address, workload, share)),
                 };
             }
@@ -123,7 +123,7 @@ impl Client {
             let mut held = Vec::with_capacity(count);
             for _ in 0..count {
                 let mut connection = Connection::open(&self.sources, address).await?;
-                connection.exchange(workload, &mut buffer).await?;
+                connection.exchange(workload, held.len(), &mut buffer).await?;
                 held.push(connection.stream);
             }
             Ok(Held { _streams: held })
@@ -202,13 +202,19 @@ impl Connection {
         Ok(Self { stream, reading: Reading::default() })
     }
 
-    /// Has `count` exchanges in a row; the time of each, in µs.
-    async fn repeat(mut self, workload: Workload, count: usize) -> Result<Vec<u32>, Error> {
+    /// Has `count` exchanges in a row, as the connection `index` of all; the time of each, in µs.
+    async fn repeat(
+        mut self,
+        workload: Workload,
+        index: usize,
+        count: usize,
+    ) -> Result<Vec<u32>, Error> {
         let mut buffer = vec![0; READ_BUFFER];
         let mut times = Vec::with_capacity(count);
-        for _ in 0..count {
+        for turn in 0..count {
             let start = Instant::now();
-            self.exchange(&workload, &mut buffer).await?;
+            let turn = index + turn * workload.connections;
+            self.exchange(&workload, turn, &mut buffer).await?;
             times.push(micros(start.elapsed()));
         }
         Ok(times)
@@ -221,7 +227,7 @@ impl Connection {
         closes: Closes,
         buffer: &mut [u8],
     ) -> Result<(), Error> {
-        self.exchange(workload, buffer).await?;
+        self.exchange(workload, 0, buffer).await?;
         if closes == Closes::Client {
             self.stream.shutdown().await.map_err(Error::io("closing"))?;
         }
@@ -231,8 +237,13 @@ impl Connection {
         }
     }
 
-    async fn exchange(&mut self, workload: &Workload, buffer: &mut [u8]) -> Result<(), Error> {
-        self.stream.write_all(&workload.request).await.map_err(Error::io("sending"))?;
+    async fn exchange(
+        &mut self,
+        workload: &Workload,
+        turn: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), Error> {
+        self.stream.write_all(workload.request(turn)).await.map_err(Error::io("sending"))?;
         self.reading.reset();
         loop {
             let read = self.stream.read(buffer).await.map_err(Error::io("receiving"))?;
@@ -272,7 +283,7 @@ mod tests {
         let crate::answer::Expected::Exact(reply) = (*workload.expected).clone() else {
             unreachable!()
         };
-        let (length, connections) = (workload.request.len(), workload.connections);
+        let (length, connections) = (workload.request(0).len(), workload.connections);
         let served = Arc::new(AtomicUsize::new(0));
         thread::spawn(move || {
             for stream in listener.incoming().take(connections) {

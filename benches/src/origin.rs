@@ -80,6 +80,15 @@ impl Origins {
         self.of(front).map(|origin| origin.program.pid())
     }
 
+    /// Has redis-server, if there is one, keep the value at these keys too.
+    ///
+    /// # Errors
+    /// If it does not take them.
+    pub fn keep(&self, keys: &[String]) -> Result<(), Error> {
+        let Some(server) = self.address(Front::Redis) else { return Ok(()) };
+        put(server, keys)
+    }
+
     fn of(&self, front: Front) -> Option<&Origin> {
         match front {
             Front::Http => self.http.as_ref(),
@@ -112,12 +121,18 @@ fn redis(binary: &Path, room: &Path, ground: Ground) -> Result<Origin, Error> {
     command.args(["--appendonly", "no", "--maxclients", "9000", "--dir"]).arg(room);
     let origin = serve("redis-server", room, ground, ground.redis, &mut command)?;
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, ground.redis));
-    let reply = ask(local, &workload::redis_set()).map_err(Error::io("SET"))?;
+    put(local, &[workload::KEY.to_owned()])?;
+    Ok(origin)
+}
+
+/// Has a Redis server keep the value at these keys.
+fn put(server: SocketAddr, keys: &[String]) -> Result<(), Error> {
+    let reply = ask(server, &workload::redis_set(keys)).map_err(Error::io("MSET"))?;
     if reply != b"+OK\r\n" {
         let reply = String::from_utf8_lossy(&reply);
-        return Err(Error::Program(format!("redis-server answered {reply:?} to SET")));
+        return Err(Error::Program(format!("redis-server answered {reply:?} to MSET")));
     }
-    Ok(origin)
+    Ok(())
 }
 
 fn serve(

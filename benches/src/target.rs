@@ -29,6 +29,10 @@ pub enum Kind {
     WeirEnforce,
     /// Through HAProxy: HTTP mode for HTTP, TCP mode for Redis.
     Haproxy,
+    /// Through Weir in monitor, with a policy for traffic that varies.
+    Watching,
+    /// The same in learn, with a profile.
+    Learning,
     /// From pod to pod, straight.
     PodDirect,
     /// From pod to pod, through a forward of Weir's in the server's pod, in enforce.
@@ -45,9 +49,10 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
-            Self::WeirMonitor => "weir monitor",
+            Self::WeirMonitor | Self::Watching => "weir monitor",
             Self::WeirEnforce => "weir enforce",
             Self::Haproxy => "haproxy",
+            Self::Learning => "weir learn",
             Self::PodDirect => "direct",
             Self::PodForward => "weir forward",
             Self::PodTransparent => "weir transparent",
@@ -216,11 +221,20 @@ fn weir(
     origins: Fronts,
     log: &Log,
 ) -> Result<Command, Error> {
-    let policy = include_str!("../weir/policy.yaml")
+    let varied = matches!(kind, Kind::Watching | Kind::Learning);
+    let policy = match varied {
+        true => include_str!("../weir/learning.yaml"),
+        false => include_str!("../weir/policy.yaml"),
+    };
+    let policy = policy
         .replace("@HTTP@", &origins.http.port().to_string())
         .replace("@REDIS@", &origins.redis.port().to_string());
     let policy = write(room.join("policy.yaml"), &policy)?;
-    let mode = if kind == Kind::WeirEnforce { "enforce" } else { "monitor" };
+    let mode = match kind {
+        Kind::WeirEnforce => "enforce",
+        Kind::Learning => "learn",
+        _ => "monitor",
+    };
     let mut command = Command::new(binary);
     command
         .arg("run")
@@ -231,6 +245,9 @@ fn weir(
         .arg(policy)
         .arg("--traffic-log")
         .arg(log.path());
+    if kind == Kind::Learning {
+        command.arg("--profile").arg(room.join("profile.yaml"));
+    }
     Ok(command)
 }
 

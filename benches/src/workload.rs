@@ -43,8 +43,8 @@ pub struct Workload {
     pub exchanges: usize,
     /// Requests in an exchange: more than one if they are pipelined.
     pub requests_each: usize,
-    /// The bytes of an exchange's requests.
-    pub request: Arc<[u8]>,
+    /// The bytes of an exchange's requests: each exchange has the next of these.
+    pub requests: Arc<[Vec<u8>]>,
     /// The bytes that must come back.
     pub expected: Arc<Expected>,
 }
@@ -60,7 +60,7 @@ impl Workload {
             afresh: false,
             exchanges,
             requests_each,
-            request: redis_get().repeat(requests_each).into(),
+            requests: [redis_get(KEY).repeat(requests_each)].into(),
             expected: Arc::new(Expected::Exact(redis_reply().repeat(requests_each))),
         };
         let http = |key, title, connections, exchanges, path, body| Self {
@@ -71,7 +71,7 @@ impl Workload {
             afresh: false,
             exchanges,
             requests_each: 1,
-            request: http_get(path).into(),
+            requests: [http_get(path)].into(),
             expected: Arc::new(Expected::Http(body)),
         };
         let mut all = vec![
@@ -116,9 +116,16 @@ impl Workload {
     /// The same, asking the server to close behind its answer (RFC 9112, section 9.6).
     #[must_use]
     pub fn closed_by_server(mut self) -> Self {
-        let head = self.request.len() - 2;
-        self.request = [&self.request[..head], b"Connection: close\r\n\r\n"].concat().into();
+        let close = |request: &Vec<u8>| {
+            [&request[..request.len() - 2], b"Connection: close\r\n\r\n"].concat()
+        };
+        self.requests = self.requests.iter().map(close).collect();
         self
+    }
+
+    /// What the exchange `turn` of a run sends.
+    pub fn request(&self, turn: usize) -> &[u8] {
+        &self.requests[turn % self.requests.len()]
     }
 
     /// Requests in a whole run.
@@ -150,21 +157,27 @@ pub fn http_get(path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn redis_get() -> Vec<u8> {
-    format!("*2\r\n$3\r\nGET\r\n${}\r\n{KEY}\r\n", KEY.len()).into_bytes()
+/// A command that gets what is at a key.
+pub(crate) fn redis_get(key: &str) -> Vec<u8> {
+    format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()).into_bytes()
 }
 
-/// The command that puts [`value`] where [`KEY`] is.
-pub fn redis_set() -> Vec<u8> {
+/// The command that puts [`value`] at each of these keys.
+pub fn redis_set(keys: &[String]) -> Vec<u8> {
     let value = value();
-    let mut command =
-        format!("*3\r\n$3\r\nSET\r\n${}\r\n{KEY}\r\n${}\r\n", KEY.len(), value.len()).into_bytes();
-    command.extend_from_slice(&value);
-    command.extend_from_slice(b"\r\n");
+    let mut command = format!("*{}\r\n$4\r\nMSET\r\n", 1 + 2 * keys.len()).into_bytes();
+    for key in keys {
+        for word in [key.as_bytes(), &value] {
+            command.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            command.extend_from_slice(word);
+            command.extend_from_slice(b"\r\n");
+        }
+    }
     command
 }
 
-fn redis_reply() -> Vec<u8> {
+/// What the server answers to [`redis_get`].
+pub(crate) fn redis_reply() -> Vec<u8> {
     let value = value();
     [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat()
 }
@@ -196,8 +209,8 @@ mod tests {
 
     #[test]
     fn a_request_for_closing_is_whole() {
-        let request = Workload::small().closed_by_server().request;
-        let text = String::from_utf8(request.to_vec()).unwrap();
+        let workload = Workload::small().closed_by_server();
+        let text = String::from_utf8(workload.request(0).to_vec()).unwrap();
         assert!(text.ends_with("Accept: */*\r\nConnection: close\r\n\r\n"), "{text:?}");
     }
 
@@ -205,7 +218,7 @@ mod tests {
     fn sixteen_commands_are_sixteen_replies() {
         let all = Workload::all(100);
         let pipelined = all.iter().find(|w| w.key == "redis_pipelined").unwrap();
-        assert_eq!(memchr::memmem::find_iter(&pipelined.request, "GET").count(), PIPELINE);
+        assert_eq!(memchr::memmem::find_iter(pipelined.request(0), "GET").count(), PIPELINE);
         let Expected::Exact(replies) = &*pipelined.expected else { unreachable!() };
         assert_eq!(memchr::memmem::find_iter(replies, "$64\r\n").count(), PIPELINE);
     }

@@ -1,7 +1,8 @@
-//! `side-by-side`: Weir beside HAProxy and beside nothing, on the loopback and between pods, and under new connections without end.
+//! `side-by-side`: Weir beside HAProxy and beside nothing, learning beside not learning, between pods, and under new connections without end.
 //! See `docs/benchmarks.md`.
 
 mod churn;
+mod learning;
 mod local;
 mod pods;
 
@@ -30,6 +31,8 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Weir in learn, with a profile, beside Weir in monitor.
+    Learning(learning::Options),
     /// Weir behind the redirect beside a forward and a direct connection, from pod to pod. Needs root.
     Pods(pods::Options),
     /// New connections at a steady rate through the redirect; fails if one of them does. Needs root.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let done = match &options.command {
         None => local::run(&options.local),
+        Some(Command::Learning(options)) => learning::run(options),
         Some(Command::Pods(options)) => pods::run(options),
         Some(Command::Churn(options)) => churn::run(options),
     };

@@ -86,6 +86,10 @@ struct RuleText {
     #[serde(skip_serializing_if = "String::is_empty")]
     peers_joined: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    outside: Vec<IpNet>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    outside_joined: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     databases: Vec<u32>,
     #[serde(skip_serializing_if = "is_false")]
     any_database: bool,
@@ -236,17 +240,25 @@ fn write_rule(
     let mut text = RuleText {
         server,
         peers: rule.peers.nets().iter().copied().collect(),
+        peers_joined: joined(&rule.peers),
+        outside: rule.outside.nets().iter().copied().collect(),
+        outside_joined: joined(&rule.outside),
         databases: rule.databases.numbers.iter().copied().collect(),
         any_database: rule.databases.any,
         hours: Text(rule.hours.clone()),
         cut: writers.write(&rule.cut),
         ..RuleText::default()
     };
-    if rule.peers.width() != Width::Address {
-        text.peers_joined = rule.peers.width().as_str().to_owned();
-    }
     write_position(protocol, &rule.roots, &mut Vec::new(), writers, &mut text);
     text
+}
+
+/// To what peers were joined; empty where they are addresses.
+fn joined(peers: &Peers) -> String {
+    match peers.width() {
+        Width::Address => String::new(),
+        width => width.as_str().to_owned(),
+    }
 }
 
 fn write_position(
@@ -341,14 +353,17 @@ fn read_spec(spec: Spec) -> Result<Profile, String> {
 }
 
 fn read_rule(protocol: Protocol, text: RuleText, writers: &Writers) -> Result<Rule, String> {
-    let width = match text.peers_joined.as_str() {
-        "" => Width::Address,
+    let width = |name, word: &str| match word {
+        "" => Ok(Width::Address),
         word => Width::from_name(word).ok_or_else(|| {
-            format!("peersJoined: found {word:?}, expected one of {}", Width::WORDS.join(", "))
-        })?,
+            format!("{name}: found {word:?}, expected one of {}", Width::WORDS.join(", "))
+        }),
     };
+    let (peers, outside) =
+        (width("peersJoined", &text.peers_joined)?, width("outsideJoined", &text.outside_joined)?);
     let mut rule = Rule {
-        peers: Peers::from_parts(width, text.peers),
+        peers: Peers::from_parts(peers, text.peers),
+        outside: Peers::from_parts(outside, text.outside),
         databases: Databases { any: text.any_database, ..Databases::default() },
         hours: text.hours.0,
         cut: writers.read(&text.cut)?,

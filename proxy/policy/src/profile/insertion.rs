@@ -130,6 +130,9 @@ impl<'a> Insertion<'a> {
         if is_known && self.seen.accepted > 0 {
             rule.peers.insert(self.observation.peer);
         }
+        if is_known && self.seen.outside > 0 {
+            rule.outside.insert(self.observation.peer);
+        }
         true
     }
 

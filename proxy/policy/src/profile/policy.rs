@@ -108,8 +108,10 @@ fn of_one(
     if cut > 0 {
         notes.push(format!("{} had no shape that could be learned", operations(cut)));
     }
-    let mut peers = rule.peers.prefixes(PREFIXES).unwrap_or_default();
-    if peers.is_empty() && rule.peers.is_empty() {
+    // Where nothing was accepted, all is left to a person, who may take it for those that tried.
+    let known = if rule.peers.is_empty() { &rule.outside } else { &rule.peers };
+    let mut peers = known.prefixes(PREFIXES).unwrap_or_default();
+    if peers.is_empty() && known.is_empty() {
         notes.push("peers: nobody had an operation of a shape with a name accepted".to_owned());
     } else if peers.is_empty() {
         notes.push("peers: too many to join them to prefixes of /16 (/48): choose them".to_owned());

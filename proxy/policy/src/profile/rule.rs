@@ -101,6 +101,8 @@ impl Port {
 pub(super) struct Rule {
     /// Clients inbound, servers outbound.
     pub(super) peers: Peers,
+    /// Those of operations outside the policy: whom a person would allow them to.
+    pub(super) outside: Peers,
     /// The Redis databases; none: more than are told apart.
     pub(super) databases: Databases,
     /// The hours in which operations were accepted that are no probes.
@@ -137,6 +139,7 @@ impl Databases {
 impl Rule {
     pub(super) fn join(&mut self, other: &Self) {
         self.peers.join(&other.peers);
+        self.outside.join(&other.outside);
         self.databases.numbers.extend(&other.databases.numbers);
         self.databases.any |= other.databases.any;
         self.databases.fit();

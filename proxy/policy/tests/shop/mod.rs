@@ -13,16 +13,16 @@ use weir_policy::op::{
 use weir_policy::profile::{Counts, Key, Learner, Observation, Settings, WriterId, key};
 use weir_policy::{Addresses, Date, Defaults, Snapshot};
 
-pub const HOUR: u64 = 3600;
-pub const DAY: u64 = 24 * HOUR;
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const DAY: u64 = 24 * HOUR;
 /// 2026-11-02, a Monday, in seconds since 1970.
-pub const START: u64 = 20_759 * DAY;
+pub(crate) const START: u64 = 20_759 * DAY;
 
 /// A small random generator (SplitMix64): the same seed gives the same shop.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -30,14 +30,14 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 }
 
 /// When an operation comes.
 #[derive(Clone, Copy)]
-pub enum When {
+pub(crate) enum When {
     /// In proportion to this weight, by day more than by night.
     Busy(u64),
     /// About so many times a day, at any time.
@@ -53,7 +53,7 @@ pub enum When {
 }
 
 /// `<int>`, `<uuid>`, `<user>`, `<slug>` and `<hex>` are variable.
-pub const ENDPOINTS: [(&str, When); 40] = [
+pub(crate) const ENDPOINTS: [(&str, When); 40] = [
     ("GET /", When::Busy(60)),
     ("GET /products", When::Busy(80)),
     ("GET /products/<int>", When::Busy(120)),
@@ -96,7 +96,7 @@ pub const ENDPOINTS: [(&str, When); 40] = [
     ("GET /metrics", When::Busy(20)),
 ];
 
-pub const COMMANDS: [(&str, When); 30] = [
+pub(crate) const COMMANDS: [(&str, When); 30] = [
     ("GET product:<int>", When::Busy(150)),
     ("GET product:<int>:stock", When::Busy(60)),
     ("GET category:<slug>", When::Busy(60)),
@@ -130,15 +130,15 @@ pub const COMMANDS: [(&str, When); 30] = [
 ];
 
 /// One operation of the shop.
-pub struct Event {
-    pub at: u64,
-    pub http: bool,
-    pub peer: IpAddr,
-    pub text: String,
+pub(crate) struct Event {
+    pub(crate) at: u64,
+    pub(crate) http: bool,
+    pub(crate) peer: IpAddr,
+    pub(crate) text: String,
 }
 
 /// The operations of one day, about `count` of them, in order.
-pub fn day(day: u64, count: u64, random: &mut Random) -> Vec<Event> {
+pub(crate) fn day(day: u64, count: u64, random: &mut Random) -> Vec<Event> {
     let mut events = Vec::new();
     for (http, table) in [(true, &ENDPOINTS[..]), (false, &COMMANDS[..])] {
         let weight = |(_, when): &(&str, When)| if let When::Busy(w) = when { *w } else { 0 };
@@ -261,7 +261,7 @@ impl KeySource for Words<'_> {
 }
 
 /// Calls `f` with the operation of an event.
-pub fn with_operation<R>(event: &Event, f: impl FnOnce(&Operation<'_>) -> R) -> R {
+pub(crate) fn with_operation<R>(event: &Event, f: impl FnOnce(&Operation<'_>) -> R) -> R {
     let (name, rest) = event.text.split_once(' ').unwrap_or((&event.text, ""));
     if event.http {
         return f(&Operation::Http(HttpOp {
@@ -286,26 +286,26 @@ pub fn with_operation<R>(event: &Event, f: impl FnOnce(&Operation<'_>) -> R) -> 
 }
 
 impl Event {
-    pub fn side(&self) -> Side {
+    pub(crate) fn side(&self) -> Side {
         if self.http { Side::Inbound } else { Side::Outbound }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         if self.http { 8080 } else { 6379 }
     }
 }
 
-pub fn learner(writer: u64) -> Learner {
+pub(crate) fn learner(writer: u64) -> Learner {
     let writer = WriterId { started: START + writer, random: writer };
     Learner::new(Default::default(), Key::new([7; 16]), writer, Settings::default())
 }
 
 /// Learns an event that the server accepted.
-pub fn observe(learner: &mut Learner, event: &Event) {
+pub(crate) fn observe(learner: &mut Learner, event: &Event) {
     observe_as(learner, event, Counts { accepted: 1, ..Counts::default() });
 }
 
-pub fn observe_as(learner: &mut Learner, event: &Event, counts: Counts) {
+pub(crate) fn observe_as(learner: &mut Learner, event: &Event, counts: Counts) {
     learner.observe(&Observation {
         side: event.side(),
         peer: event.peer,
@@ -320,14 +320,14 @@ pub fn observe_as(learner: &mut Learner, event: &Event, counts: Counts) {
 }
 
 /// The event as learning sees it.
-pub fn key_of(event: &Event) -> String {
+pub(crate) fn key_of(event: &Event) -> String {
     let mut text = Vec::new();
     with_operation(event, |operation| key::write(operation, &mut text)).unwrap();
     String::from_utf8(text).unwrap()
 }
 
 /// Whether a policy allows an event.
-pub fn allows(snapshot: &Snapshot, event: &Event) -> bool {
+pub(crate) fn allows(snapshot: &Snapshot, event: &Event) -> bool {
     let endpoint = Endpoint { side: event.side(), peer: event.peer, port: event.port() };
     let admission = snapshot.admit(&endpoint);
     with_operation(event, |operation| {
@@ -336,7 +336,7 @@ pub fn allows(snapshot: &Snapshot, event: &Event) -> bool {
 }
 
 /// The policy of what was learned.
-pub fn compile(learned: &Learned) -> Snapshot {
+pub(crate) fn compile(learned: &Learned) -> Snapshot {
     let mut text = String::from(
         "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: shop}\nspec:\n",
     );

@@ -65,6 +65,9 @@ pub(super) fn not_edited(name: String, text: String, error: &EditError) -> Failu
         EditError::File(errors) | EditError::Conflict(errors) | EditError::Unedited(errors) => {
             Texts(HashMap::from([(name, text)])).failed(std::slice::from_ref(errors))
         }
+        EditError::Policy { .. } => {
+            Failure::usage(error.to_string()).hint("--policy names the one to add to")
+        }
         other => Failure::usage(other.to_string()),
     }
 }

@@ -67,5 +67,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         namespace: args.namespace.clone(),
         mode: args.mode.map(Into::into),
     };
-    terminal::print(&policy(&learned, &metadata))
+    let text = policy(&learned, &metadata);
+    // A name that no policy can have makes none.
+    if let Err(errors) = weir_policy::parse("the policy", &text)
+        && let Some(error) = errors.0.first()
+    {
+        let flag = error.field.replace("metadata.", "--");
+        let (found, expected) = (&error.found, &error.expected);
+        return Err(Failure::usage(format!("{flag}: found {found}, expected {expected}")));
+    }
+    terminal::print(&text)
 }
