@@ -75,7 +75,8 @@ fn what_was_forgotten_comes_back_by_merging() {
     get("/rare/report", "10.0.0.1", START + DAY).by(&mut learner);
     flood(&mut learner, &mut random, 12_000, 1);
     let before = learner.profile().clone();
-    flood(&mut learner, &mut random, 100, 9);
+    // A number is no word: the position of the words stays as full as it is.
+    get("/7/8/9", "10.0.0.1", START + 9 * DAY).by(&mut learner);
     let after = learner.profile().clone();
     is_bounded(&learner);
     assert!(before.to_yaml().contains("/rare/report") && !after.to_yaml().contains("/rare/report"));
@@ -84,7 +85,8 @@ fn what_was_forgotten_comes_back_by_merging() {
     both.join(&after);
     let mut other = after.clone();
     other.join(&before);
-    assert!(both == other && both.to_yaml().contains("/rare/report"));
+    assert!(both.to_yaml().contains("/rare/report"));
+    assert!(both == other);
     other.join(&before);
     assert!(both == other);
 }
