@@ -75,7 +75,7 @@ fn uuid(n: usize) -> String {
 /// A name that no class takes.
 fn name(n: usize) -> String {
     const SYLLABLES: [&str; 8] = ["ra", "mo", "lin", "ta", "ves", "ko", "ju", "nel"];
-    let mut left = id(n) as usize % NAMES;
+    let mut left = usize::try_from(id(n) % NAMES as u64).unwrap_or_default();
     let mut text = String::new();
     for _ in 0..3 {
         text.push_str(SYLLABLES[left % 8]);
