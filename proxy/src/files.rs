@@ -16,6 +16,8 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = fs::canonicalize(path)?;
     let mode = fs::metadata(&target)?.permissions().mode();
     let beside = Beside::new(&target, mode & 0o7777)?;
+    // What the umask took from them.
+    beside.file.set_permissions(fs::Permissions::from_mode(mode & 0o7777))?;
     beside.fill(content)?;
     beside.replace(&target).map(drop)
 }

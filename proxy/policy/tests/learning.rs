@@ -55,7 +55,9 @@ fn run(days: u64) -> (Learner, Vec<Told>) {
         let events = day(d, A_DAY, &mut random);
         let new_hours = new_hours(&learner, &mut seen, &events);
         if d > 0 {
-            let refused = refused(&learner, &events);
+            let mut refused = refused(&learner, &events);
+            // Probes are in no statistic.
+            refused.retain(|event| !["GET /healthz", "GET /metrics"].contains(&&*event.text));
             let http = refused.iter().filter(|event| event.http).count();
             told.push(Told {
                 statistics: learner.profile().statistics(&Criteria::default()),
@@ -162,7 +164,7 @@ fn scan_paths() -> Vec<String> {
     .to_vec();
     let mut random = Random(99);
     for n in 0..400 {
-        let word: String = (0..8).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect();
+        let word = word(&mut random);
         paths.push(match n % 4 {
             0 => format!("/{word}"),
             1 => format!("/admin/{word}"),
@@ -178,6 +180,22 @@ fn scan_paths() -> Vec<String> {
 enum Server {
     CatchAll,
     Honest,
+    /// Weir refuses what is outside the policy.
+    Guarded,
+}
+
+impl Server {
+    fn answers(self, times: u64) -> Counts {
+        match self {
+            Server::CatchAll => Counts { accepted: times, ..Counts::default() },
+            Server::Honest => Counts { rejected: times, ..Counts::default() },
+            Server::Guarded => Counts { outside: times, ..Counts::default() },
+        }
+    }
+}
+
+fn word(random: &mut Random) -> String {
+    (0..8).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect()
 }
 
 /// Six days of the shop, with a scanner in them on some days; each path is asked `times` times.
@@ -197,11 +215,7 @@ fn scanned(server: Server, days: &[u64], from: Option<&str>, times: u64) -> Lear
         for (i, path) in (0..).zip(scan_paths()) {
             let at = START + d * DAY + 15 * HOUR + i / 4;
             let event = Event { at, http: true, peer, text: format!("GET {path}") };
-            let counts = match server {
-                Server::CatchAll => Counts { accepted: times, ..Counts::default() },
-                Server::Honest => Counts { rejected: times, ..Counts::default() },
-            };
-            observe_as(&mut learner, &event, counts);
+            observe_as(&mut learner, &event, server.answers(times));
         }
     }
     learner
@@ -255,4 +269,36 @@ fn a_scan_on_the_first_day_is_not_learned() {
     for from in [None, Some("10.0.1.1")] {
         admits_no_scan(&scanned(Server::CatchAll, &[0, 1, 2], from, 5));
     }
+}
+
+/// Six days of the shop in which random paths are asked every hour of some days, by these peers.
+fn probed(server: Server, days: &[u64], peers: &[&str]) -> Learner {
+    let (mut random, mut words, mut learner) = (Random(6), Random(7), learner(3));
+    for d in 0..6 {
+        day(d, 6000, &mut random).iter().for_each(|event| observe(&mut learner, event));
+        for hour in 0..if days.contains(&d) { 24 } else { 0 } {
+            let new: Vec<String> = (0..12).map(|_| format!("/{}", word(&mut words))).collect();
+            for (i, path) in (0..).zip(scan_paths().into_iter().take(60).chain(new)) {
+                let peer = peers[usize::try_from(i).unwrap() % peers.len()].parse().unwrap();
+                let at = START + d * DAY + hour * HOUR + i;
+                let event = Event { at, http: true, peer, text: format!("GET {path}") };
+                observe_as(&mut learner, &event, server.answers(1));
+            }
+        }
+    }
+    learner
+}
+
+#[test]
+fn what_is_never_accepted_makes_no_place_variable() {
+    for server in [Server::Honest, Server::Guarded] {
+        admits_no_scan(&probed(server, &[2, 3], &["10.0.66.6", "10.0.67.7"]));
+    }
+}
+
+#[test]
+fn a_scan_that_is_repeated_every_hour_is_not_learned() {
+    admits_no_scan(&probed(Server::CatchAll, &[0, 1, 2], &["10.0.66.6"]));
+    // A host of IPv6 has many addresses, and is one peer.
+    admits_no_scan(&probed(Server::CatchAll, &[1], &["fd00:1::1", "fd00:1::2"]));
 }

@@ -115,11 +115,8 @@ impl Table {
     ) -> Learned {
         self.belong_to(learning);
         let database = match operation {
-            // Several are possible while a SELECT is unanswered.
-            Operation::Redis(redis) => match redis.databases {
-                [database] => Some(*database),
-                _ => None,
-            },
+            // Several are possible while a SELECT is unanswered: it will be the one selected last.
+            Operation::Redis(redis) => redis.databases.last().copied(),
             _ => None,
         };
         self.text.clear();

@@ -100,7 +100,7 @@ fn requests(client: usize, n: usize) -> Vec<(&'static str, String, &'static str)
         ("POST", "/logout".to_owned(), ""),
         ("GET", format!("/api/flaky/{n}"), ""),
     ];
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         // What the application does not have, or cannot do.
         all.push(("GET", format!("/api/carts/{id}/missing"), ""));
         all.push(("GET", "/wp-admin/setup.php".to_owned(), ""));

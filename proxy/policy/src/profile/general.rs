@@ -2,7 +2,7 @@
 //!
 //! A pure function of the merged evidence: the profile itself keeps the words apart.
 
-use super::hours::{Hours, hour};
+use super::hours::{Hours, day};
 use super::rule::Rule;
 use super::sketch::Values;
 use super::standing::Criteria;
@@ -182,7 +182,7 @@ fn still_coming(values: &Values, active: &Hours) -> bool {
     late * 4 >= values.0.len()
 }
 
-/// The hours in which a shape was first seen, as far as it is known to one.
-pub(super) fn first_hour(leaf: &Leaf) -> u32 {
-    hour(leaf.first)
+/// The day on which a shape was first seen.
+pub(super) fn first_day(leaf: &Leaf) -> u32 {
+    day(leaf.first)
 }

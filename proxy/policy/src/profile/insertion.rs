@@ -7,7 +7,7 @@ use super::hours::{HOUR, day, hour};
 use super::key::{class, is_common};
 use super::learner::{Observation, Settings};
 use super::rule::Rule;
-use super::sketch::{Arrival, Hidden, Key, Seen, Values, insert_peer};
+use super::sketch::{Arrival, Hidden, Key, Seen, TRIED, Values, insert_peer};
 use super::tree::{DEPTH, Leaf, Node, Position, WORDS};
 
 /// How much more may be kept.
@@ -122,9 +122,9 @@ impl<'a> Insertion<'a> {
             }
             true
         } else {
-            let seen = self.seen.clone();
-            self.note(&mut leaf.hidden, hash, &seen);
-            noted(&rule.roots, parts, hash) >= self.settings.word_operations
+            let (seen, noted_as) = (self.seen.clone(), self.noted_as(hash));
+            self.note(&mut leaf.hidden, noted_as, &seen);
+            noted(&rule.roots, parts, noted_as) >= self.settings.word_operations
                 && self.name_all(rule, parts, hash)
         };
         if is_known && self.seen.accepted > 0 {
@@ -180,19 +180,26 @@ impl<'a> Insertion<'a> {
         self.room.hashes = (self.room.hashes + before).saturating_sub(values.0.len());
     }
 
+    /// The hash under which this operation is noted: what was only tried has room of its own.
+    fn noted_as(&self, hash: u64) -> u64 {
+        if self.seen.accepted > 0 { hash } else { hash | TRIED }
+    }
+
     /// Counts at a shape's own leaf what was noted of it while words of it were hidden.
     fn move_notes(&mut self, rule: &mut Rule, parts: &[&str], hash: u64) {
         let mut all = Vec::new();
-        while let Some(leaf) = hidden_leaf(&mut rule.roots, parts, hash) {
-            let mut moved = 0u64;
-            for (day, of_day) in &mut leaf.hidden.0 {
-                if let Some(seen) = of_day.get_mut(&hash) {
-                    seen.moved = true;
-                    moved = seen.operations().saturating_add(moved);
-                    all.push((*day, seen.clone()));
+        for hash in [hash, hash | TRIED] {
+            while let Some(leaf) = hidden_leaf(&mut rule.roots, parts, hash) {
+                let mut moved = 0u64;
+                for (day, of_day) in &mut leaf.hidden.0 {
+                    if let Some(seen) = of_day.get_mut(&hash) {
+                        seen.moved = true;
+                        moved = seen.operations().saturating_add(moved);
+                        all.push((*day, seen.clone()));
+                    }
                 }
+                leaf.moved.add(self.writer, moved);
             }
-            leaf.moved.add(self.writer, moved);
         }
         if let Some((Way::Known, node)) = self.descend(&mut rule.roots, parts) {
             let own = self.leaf(node);
@@ -265,7 +272,11 @@ impl<'a> Insertion<'a> {
             return true;
         }
         let hash = self.key.hash(part.as_bytes());
-        self.sample(&mut position.values, hash);
+        // What the server does not accept says nothing of what varies.
+        if self.seen.accepted > 0 {
+            self.sample(&mut position.values, hash);
+        }
+        let noted = self.noted_as(hash);
         // One more would make them all one: that is for merging to do, not for one operation.
         if position.saturated || position.words.len() >= WORDS {
             self.room.is_full = true;
@@ -277,13 +288,13 @@ impl<'a> Insertion<'a> {
         // Several keys of one operation have the root in common, and often more.
         let again = self.earlier.iter().any(|path| path.get(depth) == Some(&part));
         let now = if again { 0 } else { self.seen.operations() };
-        let all = position.hidden.operations(hash).saturating_add(now);
+        let all = position.hidden.operations(noted).saturating_add(now);
         if all >= self.settings.word_operations {
             return true;
         }
         if !again {
             let word = Seen { accepted: now, ..Seen::default() };
-            self.note(&mut position.hidden, hash, &word);
+            self.note(&mut position.hidden, noted, &word);
         }
         false
     }

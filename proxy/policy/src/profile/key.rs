@@ -220,11 +220,18 @@ pub(super) fn class(part: &str) -> Option<crate::class::Class> {
     crate::class::Class::from_name(name)
 }
 
+/// The root's mark of a command whose keys have several patterns.
+pub(super) const TOGETHER: &str = "together";
+/// Stands between two of these patterns in a path; no part of a key is so.
+pub(super) const BETWEEN: &str = " ";
+
 /// Words that are part of the protocol, and no secret of anybody's.
 pub(super) fn is_common(root: bool, part: &str) -> bool {
     const METHODS: [&str; 9] =
         ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-    part.is_empty() || (root && (METHODS.contains(&part) || part == "sni" || part == "connection"))
+    part.is_empty()
+        || part == BETWEEN
+        || (root && (METHODS.contains(&part) || part == "sni" || part == "connection"))
 }
 
 /// Whether this is what probes and scrapes ask: it is allowed as learned, and counts in no

@@ -7,7 +7,7 @@ use super::counter::{WRITERS, WriterId};
 use super::general::is_variable;
 use super::hours::{day, hour};
 use super::insertion::{Insertion, Room};
-use super::key::{Parts, is_probe};
+use super::key::{BETWEEN, Parts, TOGETHER, is_probe};
 use super::rule::{Port, PortKey, Rule};
 use super::sketch::Key;
 use super::{PORTS, Profile};
@@ -150,7 +150,7 @@ impl Learner {
     /// Counts operations whose shape cannot be told (see [`super::key::Unlearnable`]).
     pub fn unlearnable(&mut self, side: Side, peer: IpAddr, port: u16, protocol: Protocol, n: u64) {
         let writer = self.count_as_writer();
-        match self.rule(PortKey { side, port, protocol }, peer) {
+        match self.rule(PortKey { side, port, protocol }, peer, true) {
             Some(rule) => rule.cut.add(writer, n),
             None => self.bounded = self.bounded.saturating_add(n),
         }
@@ -189,7 +189,7 @@ impl Learner {
 
     /// The rule of a port and peer, made where it is not there. None where there are too many
     /// ports.
-    fn rule(&mut self, key: PortKey, peer: IpAddr) -> Option<&mut Rule> {
+    fn rule(&mut self, key: PortKey, peer: IpAddr, accepted: bool) -> Option<&mut Rule> {
         let ports = &mut self.profile.ports;
         let is_full = ports.len() >= PORTS && !ports.contains_key(&key);
         if is_full && ports.last_key_value().is_some_and(|(last, _)| *last < key) {
@@ -198,12 +198,12 @@ impl Learner {
         }
         let port = ports.entry(key).or_default();
         let was_saturated = port.saturated;
-        port.rule_mut(key.side, peer);
+        port.rule_mut(key.side, peer, accepted);
         if is_full || port.saturated != was_saturated {
             self.profile.fit_ports();
             self.look_again();
         }
-        self.profile.ports.get_mut(&key).map(|port| port.rule_mut(key.side, peer))
+        self.profile.ports.get_mut(&key).map(|port| port.rule_mut(key.side, peer, accepted))
     }
 
     /// Takes in operations.
@@ -215,7 +215,7 @@ impl Learner {
         }
         let writer = self.count_as_writer();
         let key = PortKey { side: o.side, port: o.port, protocol: o.protocol };
-        if self.rule(key, o.peer).is_none() {
+        if self.rule(key, o.peer, o.counts.accepted > 0).is_none() {
             self.bounded = self.bounded.saturating_add(n);
             return;
         }
@@ -227,11 +227,12 @@ impl Learner {
         };
         let paths = paths(&Parts::of(o.protocol, o.key));
         let Some(port) = self.profile.ports.get_mut(&key) else { return };
-        let rule = port.rule_mut(o.side, o.peer);
-        if let Some(database) = o.database {
+        let accepted = o.counts.accepted > 0;
+        let rule = port.rule_mut(o.side, o.peer, accepted);
+        if let Some(database) = o.database.filter(|_| accepted) {
             rule.databases.insert(database);
         }
-        if o.counts.accepted > 0 && !is_probe(o.protocol, o.key) {
+        if accepted && !is_probe(o.protocol, o.key) {
             rule.hours.insert(hour(o.last));
         }
         let mut insertion = Insertion::new(self.key, writer, self.settings, &self.known, o);
@@ -275,13 +276,17 @@ impl Learner {
     }
 }
 
-/// The parts of each path, the root first.
+/// The parts of each path, the root first. Keys that come together are one path, so that they are
+/// believed together or not at all.
 fn paths<'a>(parts: &Parts<'a>) -> Vec<Vec<&'a str>> {
     if parts.paths.is_empty() {
         return vec![vec![parts.root]];
     }
-    let of = |path: &&'a str| {
-        std::iter::once(parts.root).chain(path.split(parts.separator)).collect::<Vec<_>>()
-    };
-    parts.paths.iter().map(of).collect()
+    let of = |path: &&'a str| path.split(parts.separator).collect::<Vec<_>>();
+    if parts.root.split(',').any(|option| option == TOGETHER) {
+        let between: &[&str] = &[BETWEEN];
+        let paths: Vec<_> = parts.paths.iter().map(of).collect();
+        return vec![[vec![parts.root], paths.join(between)].concat()];
+    }
+    parts.paths.iter().map(|path| [vec![parts.root], of(path)].concat()).collect()
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Profile;
-use super::general::{Shape, shapes};
-use super::key::separator;
+use super::general::{Part, Shape, shapes};
+use super::key::{BETWEEN, separator};
 use super::rule::{Port, PortKey, Rule};
 use super::standing::{Criteria, Judged, judged};
 use super::statistics::{of_rule, operations};
@@ -129,6 +129,9 @@ fn of_one(
     }
     entries.sort();
     left.sort();
+    if rule.databases.any {
+        notes.push("more databases than are told apart: any is allowed".to_owned());
+    }
     let databases = rule.databases.numbers.iter().copied().collect();
     LearnedRule {
         side: key.side,
@@ -181,7 +184,9 @@ pub(super) fn no_entry(protocol: Protocol, shape: &Shape) -> Option<String> {
         Ok(Pattern::Redis(pattern)) => {
             let patterns = pattern.keys.len() + pattern.channels.len();
             let is_unknown = options(shape.root()).any(|option| option == "unknown");
-            patterns == usize::from(shape.parts.len() > 1 || is_unknown)
+            let between = Part::Word(BETWEEN.into());
+            let more = shape.parts.iter().filter(|part| **part == between).count();
+            patterns == usize::from(shape.parts.len() > 1 || is_unknown) + more
         }
         Ok(_) => true,
         Err(_) => protocol == Protocol::Opaque,
@@ -194,32 +199,12 @@ type Proposed = (LearnedEntry, Option<String>);
 
 /// The entries of shapes, without those that no entry can say.
 fn entries_of(protocol: Protocol, judged: &[Judged], at_least: bool) -> Vec<Proposed> {
-    let mut entries = Vec::new();
-    // Commands whose keys come together need one entry with all their patterns.
-    let mut together: BTreeMap<(String, bool), Vec<&Judged>> = BTreeMap::new();
-    for both in judged.iter().filter(|(shape, _)| no_entry(protocol, shape).is_none()) {
-        let (shape, why) = both;
-        if options(shape.root()).any(|option| option == "together") {
-            let key = (shape.root().to_owned(), why.is_none());
-            together.entry(key).or_default().push(both);
-        } else if protocol != Protocol::Opaque {
-            let entry = entry(shape, entry_text(protocol, shape), at_least);
-            entries.push((entry, why.clone()));
-        }
-    }
-    for shapes in together.into_values() {
-        let Some((first, why)) = shapes.first() else { continue };
-        let mark = if options(first.root()).any(|option| option == "channel") { "&" } else { "" };
-        let mut text = command(first.root());
-        shapes.iter().for_each(|(shape, _)| text = format!("{text} {mark}{}", shape.path(":")));
-        let mut all = first.clone();
-        shapes.iter().skip(1).for_each(|(shape, _)| {
-            all.leaf.join(&shape.leaf);
-            all.steps.extend(shape.steps.iter().cloned());
-        });
-        entries.push((entry(&all, text, at_least), why.clone()));
-    }
-    entries
+    let sayable = judged
+        .iter()
+        .filter(|(shape, _)| protocol != Protocol::Opaque && no_entry(protocol, shape).is_none());
+    sayable
+        .map(|(shape, why)| (entry(shape, entry_text(protocol, shape), at_least), why.clone()))
+        .collect()
 }
 
 fn options(root: &str) -> impl Iterator<Item = &str> {
@@ -277,12 +262,15 @@ fn entry_text(protocol: Protocol, shape: &Shape) -> String {
     if shape.parts.len() == 1 {
         return command;
     }
-    let path = shape.path(&separator(protocol).to_string());
+    let separator = separator(protocol).to_string();
+    let mark = if has("channel") { "&" } else { "" };
+    // The patterns of a command that has several.
+    let between = format!("{separator}{BETWEEN}{separator}");
+    let path = shape.path(&separator).replace(&between, &format!(" {mark}"));
     match protocol {
         Protocol::Http if has("authority") => format!("{command} {path}"),
         Protocol::Http => format!("{command} /{path}"),
-        _ if has("channel") => format!("{command} &{path}"),
-        _ => format!("{command} {path}"),
+        _ => format!("{command} {mark}{path}"),
     }
 }
 
@@ -299,9 +287,11 @@ pub(super) fn key_text(protocol: Protocol, shape: &Shape) -> String {
 fn one_protocol_a_port(rules: &mut [LearnedRule]) {
     let weight = |rule: &LearnedRule| {
         let entries = rule.entries.iter().map(|entry| entry.evidence.operations);
-        (rule.entries.len(), entries.fold(0, u64::saturating_add))
+        // Whatever a parser could read counts for more than what none could.
+        let is_read = rule.protocol != Protocol::Opaque;
+        (is_read, rule.entries.len(), entries.fold(0, u64::saturating_add))
     };
-    let mut best: BTreeMap<(bool, u16), (Protocol, (usize, u64))> = BTreeMap::new();
+    let mut best: BTreeMap<(bool, u16), (Protocol, (bool, usize, u64))> = BTreeMap::new();
     for rule in &*rules {
         let key = (rule.side == Side::Outbound, rule.port);
         let mine = (rule.protocol, weight(rule));

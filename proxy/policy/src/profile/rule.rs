@@ -51,9 +51,10 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// The rule that an operation with this peer belongs to.
-    pub(super) fn rule_mut(&mut self, side: Side, peer: IpAddr) -> &mut Rule {
-        if side == Side::Outbound && !self.saturated {
+    /// The rule that an operation with this peer belongs to. A server has a rule of its own once
+    /// it has accepted something: what is only tried takes no place.
+    pub(super) fn rule_mut(&mut self, side: Side, peer: IpAddr, accepted: bool) -> &mut Rule {
+        if side == Side::Outbound && accepted && !self.saturated {
             self.servers.entry(peer.to_canonical()).or_default();
             self.fit();
         }

@@ -17,6 +17,9 @@ pub(super) const HIDDEN: usize = 32;
 pub(super) const HIDDEN_DAYS: usize = 4;
 /// Bits of a value's hash.
 const BITS: u32 = 48;
+/// Set in the hash under which something is noted that the server did not accept: it takes no
+/// room from what it did.
+pub(super) const TRIED: u64 = 1 << BITS;
 
 /// The key of the hashes: secret, since whoever has it can try words.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,8 @@ impl Key {
     pub(super) fn peer(self, peer: IpAddr) -> u32 {
         let hash = match peer.to_canonical() {
             IpAddr::V4(peer) => self.of("peer", &peer.octets()),
-            IpAddr::V6(peer) => self.of("peer", &peer.octets()),
+            // A host of IPv6 has a whole /64 of addresses.
+            IpAddr::V6(peer) => self.of("peer", &peer.octets()[..8]),
         };
         u32::try_from(hash >> (BITS - 24)).unwrap_or(u32::MAX)
     }
@@ -175,7 +179,11 @@ impl Hidden {
     /// Whether adding this makes it larger.
     pub(super) fn grows(&self, day: u32, hash: u64) -> bool {
         match self.0.get(&day) {
-            Some(of_day) => of_day.len() < HIDDEN && !of_day.contains_key(&hash),
+            Some(of_day) => {
+                let alike =
+                    if hash < TRIED { of_day.range(..TRIED) } else { of_day.range(TRIED..) };
+                alike.count() < HIDDEN && !of_day.contains_key(&hash)
+            }
             None => self.0.len() < HIDDEN_DAYS,
         }
     }
@@ -190,8 +198,11 @@ impl Hidden {
             self.0.pop_first();
         }
         for of_day in self.0.values_mut() {
-            while of_day.len() > HIDDEN {
-                of_day.pop_last();
+            for (from, to) in [(0, TRIED), (TRIED, u64::MAX)] {
+                let more = of_day.range(from..to).count().saturating_sub(HIDDEN);
+                let last: Vec<u64> =
+                    of_day.range(from..to).rev().take(more).map(|(hash, _)| *hash).collect();
+                last.iter().for_each(|hash| _ = of_day.remove(hash));
             }
         }
     }
@@ -216,8 +227,11 @@ impl Hidden {
         self.of(hash).fold(0, |sum, (_, seen)| seen.operations().saturating_add(sum))
     }
 
-    /// How many different shapes a day had, about.
-    pub(super) fn distinct_of(of_day: &BTreeMap<u64, Seen>) -> u64 {
-        distinct(of_day.len(), HIDDEN, of_day.last_key_value().map(|(largest, _)| *largest))
+    /// How many different shapes were accepted on a day, about, and how many of them are kept.
+    pub(super) fn distinct_of(of_day: &BTreeMap<u64, Seen>) -> (u64, usize) {
+        let accepted = of_day.range(..TRIED);
+        let kept = accepted.clone().count();
+        let largest = accepted.last().map(|(largest, _)| *largest);
+        (distinct(kept, HIDDEN, largest), kept)
     }
 }

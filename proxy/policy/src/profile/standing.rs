@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::general::{Shape, first_hour};
+use super::general::{Shape, first_day};
 use super::hours::Hours;
 use super::policy::no_entry;
 use crate::op::Protocol;
@@ -56,11 +56,11 @@ pub(super) fn judged(
 ) -> Vec<Judged> {
     let mut together: BTreeMap<u32, usize> = BTreeMap::new();
     for shape in shapes.iter().filter(|shape| !shape.is_hidden()) {
-        *together.entry(first_hour(&shape.leaf)).or_default() += 1;
+        *together.entry(first_day(&shape.leaf)).or_default() += 1;
     }
     let active = active.count();
     let judge = |shape: Shape| {
-        let cohort = together.get(&first_hour(&shape.leaf)).copied().unwrap_or(0);
+        let cohort = together.get(&first_day(&shape.leaf)).copied().unwrap_or(0);
         let why = no_entry(protocol, &shape).or_else(|| why_not(&shape, active, cohort, criteria));
         (shape, why)
     };
@@ -84,8 +84,10 @@ fn why_not(shape: &Shape, active: usize, cohort: usize, criteria: &Criteria) -> 
     }
     let (hours, days, peers) = (leaf.hours.count(), leaf.hours.days(), leaf.peers.len());
     let lasting = days >= criteria.days;
-    let steady = hours >= criteria.steady_hours && hours * 2 >= active;
-    if criteria.trusted || lasting || steady {
+    // Whoever scans can repeat it every hour: one peer with much that is new is not believed.
+    let is_burst = cohort > criteria.burst;
+    let steady = hours >= criteria.steady_hours && hours * 2 >= active && days >= 2;
+    if criteria.trusted || lasting || (steady && (peers >= criteria.peers || !is_burst)) {
         return None;
     }
     if peers < criteria.peers || hours < criteria.hours {
@@ -96,9 +98,8 @@ fn why_not(shape: &Shape, active: usize, cohort: usize, criteria: &Criteria) -> 
             plural(days, "day"),
         ));
     }
-    (cohort > criteria.burst).then(|| {
-        format!("new together with {} others, in {hours} hours: it may be a scan", cohort - 1)
-    })
+    is_burst
+        .then(|| format!("new on one day together with {} others: it may be a scan", cohort - 1))
 }
 
 /// What no evidence decides.

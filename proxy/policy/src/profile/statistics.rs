@@ -154,7 +154,8 @@ fn hours_of_shapes<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Vec<Sighted<'
             all.push(Sighted { hours: Cow::Borrowed(&shape.leaf.hours), weight: 1.0 });
         }
         for (day, of_day) in &shape.leaf.hidden.0 {
-            let stands_for = as_f64(Hidden::distinct_of(of_day)) / as_f64(of_day.len() as u64);
+            let (distinct, kept) = Hidden::distinct_of(of_day);
+            let stands_for = as_f64(distinct) / as_f64(kept.max(1) as u64);
             for (hash, seen) in of_day {
                 let (hours, weight, moved) = hidden.entry(*hash).or_default();
                 hours.insert_day_if(*day, seen.hours);
@@ -240,7 +241,7 @@ fn since(shape: &Shape, from: u32) -> (f64, f64) {
     let recent = leaf.hours.by_day().filter(|(day, _)| *day >= from);
     let recent = as_f64(recent.map(|(_, hours)| u64::from(hours.count_ones())).sum());
     // A hidden one is many shapes, each of which comes for itself.
-    let hidden = leaf.hidden.0.range(from..).map(|(_, of_day)| Hidden::distinct_of(of_day));
+    let hidden = leaf.hidden.0.range(from..).map(|(_, of_day)| Hidden::distinct_of(of_day).0);
     let bursts = recent.max(as_f64(hidden.sum()));
     (operations * recent / as_f64(all as u64), bursts)
 }

@@ -87,25 +87,37 @@ fn what_is_new_together_with_much_else_is_not() {
         ask(&mut learner, &path, ONE, &[DAY]);
         ask(&mut learner, &path, TWO, &[DAY + 1, DAY + 9 * HOUR]);
     }
-    is_left(&learner, "GET /scan/x0y", "new together with 20 others, in 2 hours");
+    is_left(&learner, "GET /scan/x0y", "new on one day together with 20 others");
     // Unless it goes on.
     ask(&mut learner, "/scan/x0y", ONE, &[2 * DAY, 3 * DAY, 4 * DAY]);
     is_believed(&learner, "GET /scan/x0y");
 }
 
 #[test]
-fn what_one_peer_asks_steadily_is() {
+fn what_one_peer_asks_steadily_on_two_days_is() {
     let mut learner = base(1);
-    let hours: Vec<u64> = (0..7).map(|hour| hour * HOUR).collect();
-    ask(&mut learner, "/x", ONE, &hours);
+    let hours: Vec<u64> = (5..12).chain([25]).map(|hour| hour * HOUR).collect();
+    ask(&mut learner, "/x", ONE, &hours[..7]);
     is_left(&learner, "GET /x", "seen from 1 peer in 7 hours of 1 day");
-    ask(&mut learner, "/x", ONE, &[7 * HOUR]);
+    ask(&mut learner, "/x", ONE, &hours[7..]);
     is_believed(&learner, "GET /x");
-    // Eight hours of many are not steady.
-    let mut learner = base(2);
-    ask(&mut learner, "/x", ONE, &hours);
-    ask(&mut learner, "/x", ONE, &[7 * HOUR]);
+    // Eight hours of one day may be a scan that is repeated, and eight of many are not steady.
+    let mut learner = base(1);
+    ask(&mut learner, "/x", ONE, &(0..8).map(|hour| hour * HOUR).collect::<Vec<_>>());
     is_left(&learner, "GET /x", "seen from 1 peer in 8 hours of 1 day");
+    let mut learner = base(3);
+    ask(&mut learner, "/x", ONE, &hours);
+    is_left(&learner, "GET /x", "seen from 1 peer in 8 hours of 2 days");
+}
+
+#[test]
+fn what_one_peer_asks_steadily_together_with_much_else_is_not() {
+    let mut learner = base(1);
+    for n in 0..21 {
+        let hours: Vec<u64> = (18..30).map(|hour| hour * HOUR).collect();
+        ask(&mut learner, &format!("/scan/x{n}y"), ONE, &hours);
+    }
+    is_left(&learner, "GET /scan/x0y", "seen from 1 peer in 12 hours of 2 days");
 }
 
 #[test]
