@@ -30,8 +30,6 @@ pub(super) struct Insertion<'a> {
     seen: Seen,
     arrival: Arrival,
     room: Room,
-    /// The observation's paths that are in already: a word of theirs is not counted twice.
-    earlier: &'a [Vec<&'a str>],
     /// Name every word, whether or not it came often enough by itself.
     reveal: bool,
     known: &'a HashSet<Box<str>>,
@@ -75,33 +73,23 @@ impl<'a> Insertion<'a> {
             seen,
             arrival,
             room: Room { nodes: 0, hashes: 0, is_short: false, is_full: false },
-            earlier: &[],
             reveal: false,
             known,
             named: Vec::new(),
         }
     }
 
-    /// Takes all paths in. Answers what room is left, and whether there was enough.
-    pub(super) fn insert(
-        &mut self,
-        rule: &mut Rule,
-        room: Room,
-        paths: &'a [Vec<&'a str>],
-    ) -> (Room, bool) {
+    /// Takes the path in. Answers what room is left, and whether there was enough.
+    pub(super) fn insert(&mut self, rule: &mut Rule, room: Room, parts: &[&str]) -> (Room, bool) {
         let kept = room.nodes.saturating_sub(self.settings.rule_nodes.saturating_sub(rule.nodes));
         self.room = Room { nodes: room.nodes - kept, ..room };
         let before = self.room.nodes;
-        let mut all = true;
-        for (i, path) in paths.iter().enumerate() {
-            self.earlier = &paths[..i];
-            all &= self.path(rule, path);
-        }
+        let fits = self.path(rule, parts);
         rule.nodes += before - self.room.nodes;
-        (Room { nodes: self.room.nodes + kept, ..self.room }, all)
+        (Room { nodes: self.room.nodes + kept, ..self.room }, fits)
     }
 
-    /// Takes one path in. Answers whether there was room for it.
+    /// Takes the path in. Answers whether there was room for it.
     fn path(&mut self, rule: &mut Rule, parts: &[&str]) -> bool {
         if parts.len() > DEPTH {
             return false;
@@ -285,17 +273,13 @@ impl<'a> Insertion<'a> {
         if self.reveal || is_common(depth == 0, part) || self.known.contains(part) {
             return true;
         }
-        // Several keys of one operation have the root in common, and often more.
-        let again = self.earlier.iter().any(|path| path.get(depth) == Some(&part));
-        let now = if again { 0 } else { self.seen.operations() };
+        let now = self.seen.operations();
         let all = position.hidden.operations(noted).saturating_add(now);
         if all >= self.settings.word_operations {
             return true;
         }
-        if !again {
-            let word = Seen { accepted: now, ..Seen::default() };
-            self.note(&mut position.hidden, noted, &word);
-        }
+        let word = Seen { accepted: now, ..Seen::default() };
+        self.note(&mut position.hidden, noted, &word);
         false
     }
 

@@ -181,28 +181,23 @@ fn write_sni(name: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Unlearnable> 
     self::name(&host, out)
 }
 
-/// A key's text, cut into its root and the parts of each path.
-pub(super) struct Parts<'a> {
-    pub(super) root: &'a str,
-    /// The paths, each without its leading `/`.
-    pub(super) paths: Vec<&'a str>,
-    pub(super) separator: char,
-}
-
-impl<'a> Parts<'a> {
-    pub(super) fn of(protocol: Protocol, text: &'a str) -> Self {
-        let (root, rest) =
-            text.split_once(' ').map_or((text, None), |(root, rest)| (root, Some(rest)));
-        let separator = separator(protocol);
-        let paths = match protocol {
-            Protocol::Redis => rest.into_iter().flat_map(|rest| rest.split(' ')).collect(),
-            Protocol::Http => {
-                rest.into_iter().map(|path| path.strip_prefix('/').unwrap_or(path)).collect()
+/// A key's text cut into its root and the parts of its path. Patterns that come together are one
+/// path, so that they are believed together or not at all.
+pub(super) fn parts(protocol: Protocol, text: &str) -> Vec<&str> {
+    let Some((root, rest)) = text.split_once(' ') else { return vec![text] };
+    let separator = separator(protocol);
+    let mut parts = vec![root];
+    match protocol {
+        Protocol::Redis => {
+            for (i, pattern) in rest.split(' ').enumerate() {
+                parts.extend((i > 0).then_some(BETWEEN));
+                parts.extend(pattern.split(separator));
             }
-            _ => rest.into_iter().collect(),
-        };
-        Self { root, paths, separator }
+        }
+        Protocol::Http => parts.extend(rest.strip_prefix('/').unwrap_or(rest).split(separator)),
+        Protocol::Tls | Protocol::Opaque => parts.push(rest),
     }
+    parts
 }
 
 /// What stands between parts; NUL where a text is one part.
@@ -220,9 +215,7 @@ pub(super) fn class(part: &str) -> Option<crate::class::Class> {
     crate::class::Class::from_name(name)
 }
 
-/// The root's mark of a command whose keys have several patterns.
-pub(super) const TOGETHER: &str = "together";
-/// Stands between two of these patterns in a path; no part of a key is so.
+/// Stands between two patterns of one command in a path; no part of a key is so.
 pub(super) const BETWEEN: &str = " ";
 
 /// Words that are part of the protocol, and no secret of anybody's.
@@ -338,8 +331,7 @@ mod tests {
         assert_eq!(of(&[b"", b""]), "MGET ");
         assert_eq!(of(&[b"a", b""]), "MGET,together a ");
         assert_eq!(of(&[b"", b"a", b"a"]), "MGET,together  a");
-        let parts = Parts::of(Protocol::Redis, "MGET,together  a");
-        assert_eq!(parts.paths, ["", "a"]);
+        assert_eq!(parts(Protocol::Redis, "MGET,together  a"), ["MGET,together", "", BETWEEN, "a"]);
     }
 
     struct Listed<'a>(&'a [&'a [u8]]);
@@ -366,10 +358,10 @@ mod tests {
 
     #[test]
     fn falls_into_parts() {
-        let parts = Parts::of(Protocol::Redis, "MGET,together cart:{int} user:{int}");
-        assert_eq!((parts.root, parts.paths), ("MGET,together", vec!["cart:{int}", "user:{int}"]));
-        let parts = Parts::of(Protocol::Http, "GET /");
-        assert_eq!((parts.root, parts.paths), ("GET", vec![""]));
-        assert_eq!(Parts::of(Protocol::Redis, "PING").paths, Vec::<&str>::new());
+        let together = "MGET,together cart:{int} user:{int}";
+        let expected = ["MGET,together", "cart", "{int}", BETWEEN, "user", "{int}"];
+        assert_eq!(parts(Protocol::Redis, together), expected);
+        assert_eq!(parts(Protocol::Http, "GET /"), ["GET", ""]);
+        assert_eq!(parts(Protocol::Redis, "PING"), ["PING"]);
     }
 }

@@ -7,7 +7,7 @@ use super::counter::{WRITERS, WriterId};
 use super::general::is_variable;
 use super::hours::{day, hour};
 use super::insertion::{Insertion, Room};
-use super::key::{BETWEEN, Parts, TOGETHER, is_probe};
+use super::key::{is_probe, parts};
 use super::rule::{Port, PortKey, Rule};
 use super::sketch::Key;
 use super::{PORTS, Profile};
@@ -225,7 +225,7 @@ impl Learner {
             is_short: false,
             is_full: false,
         };
-        let paths = paths(&Parts::of(o.protocol, o.key));
+        let parts = parts(o.protocol, o.key);
         let Some(port) = self.profile.ports.get_mut(&key) else { return };
         let accepted = o.counts.accepted > 0;
         let rule = port.rule_mut(o.side, o.peer, accepted);
@@ -236,7 +236,7 @@ impl Learner {
             rule.hours.insert(hour(o.last));
         }
         let mut insertion = Insertion::new(self.key, writer, self.settings, &self.known, o);
-        let (left, fits) = insertion.insert(rule, room, &paths);
+        let (left, fits) = insertion.insert(rule, room, &parts);
         let named = insertion.named;
         if !fits {
             rule.cut.add(writer, n);
@@ -274,19 +274,4 @@ impl Learner {
         }
         self.look_again();
     }
-}
-
-/// The parts of each path, the root first. Keys that come together are one path, so that they are
-/// believed together or not at all.
-fn paths<'a>(parts: &Parts<'a>) -> Vec<Vec<&'a str>> {
-    if parts.paths.is_empty() {
-        return vec![vec![parts.root]];
-    }
-    let of = |path: &&'a str| path.split(parts.separator).collect::<Vec<_>>();
-    if parts.root.split(',').any(|option| option == TOGETHER) {
-        let between: &[&str] = &[BETWEEN];
-        let paths: Vec<_> = parts.paths.iter().map(of).collect();
-        return vec![[vec![parts.root], paths.join(between)].concat()];
-    }
-    parts.paths.iter().map(|path| [vec![parts.root], of(path)].concat()).collect()
 }
