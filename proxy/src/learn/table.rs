@@ -57,7 +57,7 @@ pub(crate) struct Counted {
 
 impl Counted {
     pub(super) fn operations(&self) -> u64 {
-        self.counts.accepted + self.counts.rejected + self.counts.outside
+        self.counts.all()
     }
 }
 

@@ -53,7 +53,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn all(self) -> u64 {
+    /// All of them.
+    pub fn all(self) -> u64 {
         self.accepted.saturating_add(self.rejected).saturating_add(self.outside)
     }
 }
@@ -215,7 +216,8 @@ impl Learner {
         }
         let writer = self.count_as_writer();
         let key = PortKey { side: o.side, port: o.port, protocol: o.protocol };
-        if self.rule(key, o.peer, o.counts.accepted > 0).is_none() {
+        let accepted = o.counts.accepted > 0;
+        if self.rule(key, o.peer, accepted).is_none() {
             self.bounded = self.bounded.saturating_add(n);
             return;
         }
@@ -227,7 +229,6 @@ impl Learner {
         };
         let parts = parts(o.protocol, o.key);
         let Some(port) = self.profile.ports.get_mut(&key) else { return };
-        let accepted = o.counts.accepted > 0;
         let rule = port.rule_mut(o.side, o.peer, accepted);
         if let Some(database) = o.database.filter(|_| accepted) {
             rule.databases.insert(database);
@@ -240,14 +241,12 @@ impl Learner {
         let named = insertion.named;
         if !fits {
             rule.cut.add(writer, n);
+            self.bounded = self.bounded.saturating_add(n);
         }
         self.known.extend(named);
         self.nodes += room.nodes - left.nodes;
         // Hashes of days long past may have made room.
         self.hashes = (self.hashes + room.hashes).saturating_sub(left.hashes);
-        if !fits {
-            self.bounded = self.bounded.saturating_add(n);
-        }
         if left.is_short || left.is_full {
             self.tidy(day(o.last), left.is_short);
         }

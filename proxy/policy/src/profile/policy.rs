@@ -9,7 +9,7 @@ use super::Profile;
 use super::general::{Part, Shape, shapes};
 use super::key::{BETWEEN, separator};
 use super::rule::{Port, PortKey, Rule};
-use super::standing::{Criteria, Judged, judged};
+use super::standing::{Criteria, Judged, Standing, judged};
 use super::statistics::{of_rule, operations};
 use crate::entry::{List, Pattern};
 use crate::learned::{Evidence, Learned, LearnedEntry, LearnedRule};
@@ -116,15 +116,20 @@ fn of_one(
     } else if peers.is_empty() {
         notes.push("peers: too many to join them to prefixes of /16 (/48): choose them".to_owned());
     }
-    if let (Protocol::Opaque, Some((_, Some(why)))) = (key.protocol, judged.first()) {
+    if let (Protocol::Opaque, Some((_, Standing::Left(why) | Standing::Unsayable(why)))) =
+        (key.protocol, judged.first())
+    {
         notes.push(format!("left to a person: {why}"));
         peers.clear();
     }
     let (mut entries, mut left) = (Vec::new(), Vec::new());
-    for (entry, why) in entries_of(key.protocol, &judged, at_least) {
-        match why {
-            None => entries.push(entry),
-            Some(why) => left.push((entry, why)),
+    // Opaque connections have no operations.
+    for (shape, standing) in judged.iter().filter(|_| key.protocol != Protocol::Opaque) {
+        let entry = || entry(shape, entry_text(key.protocol, shape), at_least);
+        match standing {
+            Standing::Believed => entries.push(entry()),
+            Standing::Left(why) => left.push((entry(), why.clone())),
+            Standing::Unsayable(_) => {}
         }
     }
     entries.sort();
@@ -150,9 +155,11 @@ fn notes_of_left_out(protocol: Protocol, judged: &[Judged]) -> Vec<String> {
     let mut left_out: Vec<(u64, String, String)> = judged
         .iter()
         .filter(|(shape, _)| shape.leaf.operations() > 0)
-        .filter_map(|(shape, _)| {
-            let why = no_entry(protocol, shape)?;
-            Some((shape.leaf.operations(), entry_text(protocol, shape), why))
+        .filter_map(|(shape, standing)| match standing {
+            Standing::Unsayable(why) => {
+                Some((shape.leaf.operations(), entry_text(protocol, shape), why.clone()))
+            }
+            _ => None,
         })
         .collect();
     left_out.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.cmp(b)));
@@ -192,19 +199,6 @@ pub(super) fn no_entry(protocol: Protocol, shape: &Shape) -> Option<String> {
         Err(_) => protocol == Protocol::Opaque,
     };
     (!says).then(|| "no entry can say this".to_owned())
-}
-
-/// An entry, and why it is left to a person if it is.
-type Proposed = (LearnedEntry, Option<String>);
-
-/// The entries of shapes, without those that no entry can say.
-fn entries_of(protocol: Protocol, judged: &[Judged], at_least: bool) -> Vec<Proposed> {
-    let sayable = judged
-        .iter()
-        .filter(|(shape, _)| protocol != Protocol::Opaque && no_entry(protocol, shape).is_none());
-    sayable
-        .map(|(shape, why)| (entry(shape, entry_text(protocol, shape), at_least), why.clone()))
-        .collect()
 }
 
 fn options(root: &str) -> impl Iterator<Item = &str> {
@@ -253,10 +247,7 @@ fn entry_text(protocol: Protocol, shape: &Shape) -> String {
     let root = shape.root();
     let command = command(root);
     let has = |name| options(root).any(|option| option == name);
-    if has("unknown") {
-        return format!("{command} *");
-    }
-    if has("asterisk") {
+    if has("unknown") || has("asterisk") {
         return format!("{command} *");
     }
     if shape.parts.len() == 1 {

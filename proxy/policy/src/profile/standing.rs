@@ -18,13 +18,14 @@ pub struct Criteria {
     pub operations: u64,
     /// Days on which it was seen: enough by itself.
     pub days: usize,
-    /// Hours in which it was seen, if that is half of all hours with traffic: enough by itself.
+    /// Hours in which it was seen, if that is half of all hours with traffic and on two days:
+    /// enough from several peers, and from one where no more than `burst` came with it.
     pub steady_hours: usize,
     /// Peers that used it, where it has neither.
     pub peers: usize,
     /// Hours in which they did.
     pub hours: usize,
-    /// How many shapes of a rule may be new in one hour without looking like a scan.
+    /// How many shapes of a rule may be new on one day without looking like a scan.
     pub burst: usize,
     /// The traffic was nobody's but the application's: operations alone are enough.
     pub trusted: bool,
@@ -44,10 +45,21 @@ impl Default for Criteria {
     }
 }
 
-/// A shape, and why it is not believed, if it is not.
-pub(super) type Judged = (Shape, Option<String>);
+/// What becomes of a shape in a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is an entry.
+    Believed,
+    /// It is left to a person, with why.
+    Left(String),
+    /// No entry can say it, with why.
+    Unsayable(String),
+}
 
-/// The shapes of a rule, each with why it is not believed, if it is not.
+/// A shape with its standing.
+pub(super) type Judged = (Shape, Standing);
+
+/// The shapes of a rule, each with its standing.
 pub(super) fn judged(
     protocol: Protocol,
     shapes: Vec<Shape>,
@@ -61,8 +73,14 @@ pub(super) fn judged(
     let active = active.count();
     let judge = |shape: Shape| {
         let cohort = together.get(&first_day(&shape.leaf)).copied().unwrap_or(0);
-        let why = no_entry(protocol, &shape).or_else(|| why_not(&shape, active, cohort, criteria));
-        (shape, why)
+        let standing = match no_entry(protocol, &shape) {
+            Some(why) => Standing::Unsayable(why),
+            None => match why_not(&shape, active, cohort, criteria) {
+                Some(why) => Standing::Left(why),
+                None => Standing::Believed,
+            },
+        };
+        (shape, standing)
     };
     shapes.into_iter().map(judge).collect()
 }

@@ -9,10 +9,10 @@ use super::Profile;
 use super::general::{Shape, shapes};
 use super::hours::{HOUR, Hours, day};
 use super::key::is_probe;
-use super::policy::{key_text, no_entry};
+use super::policy::key_text;
 use super::rule::Rule;
 use super::sketch::{HIDDEN_DAYS, Hidden};
-use super::standing::{Criteria, Judged, judged, plural};
+use super::standing::{Criteria, Judged, Standing, judged, plural};
 use crate::op::{Protocol, Side};
 
 /// The quantile of a 95 % interval.
@@ -103,7 +103,9 @@ pub(super) fn of_rule(rule: &Rule, protocol: Protocol, judged: &[Judged]) -> Sta
     let days = age(first, last);
     let sum = |sum: u64, shape: &Shape| sum.saturating_add(shape.leaf.operations());
     let operations = counts.iter().map(|(shape, _)| shape).fold(0, sum);
-    let refused = counts.iter().filter(|(_, why)| why.is_some()).map(|(shape, _)| shape);
+    let refused = counts.iter().filter(|(_, standing)| *standing != Standing::Believed);
+    let refused = refused.map(|(shape, _)| shape);
+    let has = |is: fn(&Standing) -> bool| counts.iter().filter(|(_, one)| is(one)).count();
     let hidden = refused.clone().filter(|shape| shape.is_hidden());
     let hidden_operations = hidden.fold(0, sum);
     let hours = hours_of_shapes(counts.iter().map(|(shape, _)| shape));
@@ -122,8 +124,8 @@ pub(super) fn of_rule(rule: &Rule, protocol: Protocol, judged: &[Judged]) -> Sta
         at_least: false,
         days: rule.hours.days(),
         hours: rule.hours.count(),
-        shapes: counts.iter().filter(|(_, why)| why.is_none()).count(),
-        left: refused.clone().filter(|shape| no_entry(protocol, shape).is_none()).count(),
+        shapes: has(|standing| *standing == Standing::Believed),
+        left: has(|standing| matches!(standing, Standing::Left(_))),
         hidden_operations,
         new_a_day: as_f64(recent as u64) / days.min(as_f64(RECENT)),
         since_new: last.saturating_sub(newest),
