@@ -19,19 +19,7 @@ use weir_benches::{
     varied,
 };
 
-use crate::{Common, note, room};
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Three short rounds.
-    #[arg(long)]
-    quick: bool,
-    /// Number of rounds.
-    #[arg(long)]
-    rounds: Option<usize>,
-    #[command(flatten)]
-    common: Common,
-}
+use crate::{InRounds, note, room};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -43,7 +31,7 @@ struct Findings {
     goals: Vec<Goal>,
 }
 
-pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(crate) fn run(options: &InRounds) -> Result<ExitCode, Error> {
     let (percent, rounds, limit) = if options.quick { (25, 3, 30) } else { (100, 20, 270) };
     let deadline = Instant::now() + Duration::from_secs(limit);
     let room = room()?;

@@ -20,21 +20,9 @@ use weir_benches::{
     workload::Workload,
 };
 
-use crate::{Common, note, room};
+use crate::{InRounds, note, room};
 
 const IDLE_CONNECTIONS: usize = 4000;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Three short rounds, in under a minute.
-    #[arg(long)]
-    quick: bool,
-    /// Number of rounds.
-    #[arg(long)]
-    rounds: Option<usize>,
-    #[command(flatten)]
-    common: Common,
-}
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -47,13 +35,13 @@ struct Findings {
     goals: Vec<Goal>,
 }
 
-pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(crate) fn run(options: &InRounds) -> Result<ExitCode, Error> {
     let (findings, workloads) = measure(options)?;
     options.common.show(&findings, &text(&findings, &workloads))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(options: &Options) -> Result<(Findings, Vec<Workload>), Error> {
+fn measure(options: &InRounds) -> Result<(Findings, Vec<Workload>), Error> {
     let (percent, rounds, limit) = if options.quick { (25, 3, 30) } else { (100, 10, 270) };
     let deadline = Instant::now() + Duration::from_secs(limit);
     let room = room()?;

@@ -24,7 +24,7 @@ use weir_benches::{Error, ending};
 #[command(name = "side-by-side", args_conflicts_with_subcommands = true)]
 struct Options {
     #[command(flatten)]
-    local: local::Options,
+    local: InRounds,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -32,11 +32,24 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Weir in learn, with a profile, beside Weir in monitor.
-    Learning(learning::Options),
+    Learning(InRounds),
     /// Weir behind the redirect beside a forward and a direct connection, from pod to pod. Needs root.
-    Pods(pods::Options),
+    Pods(InRounds),
     /// New connections at a steady rate through the redirect; fails if one of them does. Needs root.
     Churn(churn::Options),
+}
+
+/// What those that measure in rounds have in common.
+#[derive(Debug, clap::Args)]
+struct InRounds {
+    /// Three short rounds, in under a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Number of rounds.
+    #[arg(long)]
+    rounds: Option<usize>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// What all have in common.

@@ -16,19 +16,7 @@ use weir_benches::{
     workload::Workload,
 };
 
-use crate::{Common, note, room};
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Three short rounds.
-    #[arg(long)]
-    quick: bool,
-    /// Number of rounds.
-    #[arg(long)]
-    rounds: Option<usize>,
-    #[command(flatten)]
-    common: Common,
-}
+use crate::{InRounds, note, room};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -38,7 +26,7 @@ struct Findings {
     figures: Vec<Figures>,
 }
 
-pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(crate) fn run(options: &InRounds) -> Result<ExitCode, Error> {
     if let Some(why) = impossible() {
         note(&format!("The transparent path is not measured: {why}"));
         return Ok(ExitCode::SUCCESS);
@@ -51,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(options: &Options) -> Result<(Findings, Vec<Workload>), Error> {
+fn measure(options: &InRounds) -> Result<(Findings, Vec<Workload>), Error> {
     let (percent, rounds, limit) = if options.quick { (25, 3, 30) } else { (100, 10, 180) };
     let deadline = Instant::now() + Duration::from_secs(limit);
     let room = room()?;
