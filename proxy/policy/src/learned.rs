@@ -1,6 +1,8 @@
 //! What a profile says a policy should have: rules and entries with their evidence, before they
 //! are written as YAML.
 
+use std::fmt;
+
 use ipnet::IpNet;
 
 use crate::op::{Protocol, Side};
@@ -78,5 +80,26 @@ impl LearnedEntry {
         let kinds = self.permit.iter().filter_map(|name| crate::path::Ambiguity::from_name(name));
         kinds.for_each(|kind| set.insert(kind));
         set
+    }
+}
+
+/// A count with commas: `1,204`.
+pub(crate) struct Grouped(pub(crate) u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1000 {
+            return write!(f, "{}", self.0);
+        }
+        write!(f, "{},{:03}", Self(self.0 / 1000), self.0 % 1000)
+    }
+}
+
+/// `1,204 operations`.
+pub(crate) struct Operations(pub(crate) u64);
+
+impl fmt::Display for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} operation{}", Grouped(self.0), if self.0 == 1 { "" } else { "s" })
     }
 }

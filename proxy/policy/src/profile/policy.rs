@@ -10,9 +10,9 @@ use super::general::{Part, Shape, shapes};
 use super::key::{BETWEEN, separator};
 use super::rule::{Port, PortKey, Rule};
 use super::standing::{Criteria, Judged, Standing, judged};
-use super::statistics::{of_rule, operations};
+use super::statistics::of_rule;
 use crate::entry::{List, Pattern};
-use crate::learned::{Evidence, Learned, LearnedEntry, LearnedRule};
+use crate::learned::{Evidence, Learned, LearnedEntry, LearnedRule, Operations};
 use crate::op::{Protocol, Side};
 use crate::pattern::Separators;
 
@@ -106,7 +106,7 @@ fn of_one(
     notes.extend(notes_of_left_out(key.protocol, &judged));
     let cut = rule.cut.total();
     if cut > 0 {
-        notes.push(format!("{} had no shape that could be learned", operations(cut)));
+        notes.push(format!("{} had no shape that could be learned", Operations(cut)));
     }
     // Where nothing was accepted, all is left to a person, who may take it for those that tried.
     let known = if rule.peers.is_empty() { &rule.outside } else { &rule.peers };
@@ -167,7 +167,7 @@ fn notes_of_left_out(protocol: Protocol, judged: &[Judged]) -> Vec<String> {
     let mut notes: Vec<String> = left_out
         .into_iter()
         .take(LEFT_OUT_SHOWN)
-        .map(|(n, text, why)| format!("left out: {text} ({}): {why}", operations(n)))
+        .map(|(n, text, why)| format!("left out: {text} ({}): {why}", Operations(n)))
         .collect();
     if more > 0 {
         notes.push(format!("left out: {more} more such shapes"));

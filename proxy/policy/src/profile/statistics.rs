@@ -13,6 +13,7 @@ use super::policy::key_text;
 use super::rule::Rule;
 use super::sketch::{HIDDEN_DAYS, Hidden};
 use super::standing::{Criteria, Judged, Standing, judged, plural};
+use crate::learned::{Grouped, Operations};
 use crate::op::{Protocol, Side};
 
 /// The quantile of a 95 % interval.
@@ -260,7 +261,7 @@ impl Statistics {
         let at_least = if self.at_least { "at least " } else { "" };
         let mut lines = vec![format!(
             "{at_least}{} on {} {} ({} {}); {} {}, and {} left to a person",
-            operations(self.operations),
+            Operations(self.operations),
             self.days,
             plural(self.days, "day"),
             self.hours,
@@ -272,7 +273,7 @@ impl Statistics {
         if self.hidden_operations > 0 {
             lines.push(format!(
                 "{} had a word that came too seldom to be named",
-                operations(self.hidden_operations)
+                Operations(self.hidden_operations)
             ));
         }
         lines.push(format!(
@@ -307,24 +308,6 @@ impl fmt::Display for Statistics {
     }
 }
 
-/// `1,204 operations`.
-pub(super) fn operations(count: u64) -> String {
-    format!("{} {}", grouped(count), if count == 1 { "operation" } else { "operations" })
-}
-
-/// A count with commas.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 9.95 {
@@ -338,7 +321,11 @@ fn percent(share: f64) -> String {
 /// can count.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn rate(value: f64) -> String {
-    if value > 0.0 && value < 9.95 { format!("{value:.1}") } else { grouped(value.round() as u64) }
+    if value > 0.0 && value < 9.95 {
+        format!("{value:.1}")
+    } else {
+        Grouped(value.round() as u64).to_string()
+    }
 }
 
 /// A time that is known by the beginning of its hour.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::date::Date;
-use crate::learned::{Evidence, PEERS};
+use crate::learned::{Evidence, Operations, PEERS};
 
 /// `1,204 operations, 3 peers, 2026-11-01 to 2026-11-10`.
 impl fmt::Display for Evidence {
@@ -11,8 +11,7 @@ impl fmt::Display for Evidence {
         if self.at_least {
             f.write_str("at least ")?;
         }
-        thousands(f, self.operations)?;
-        f.write_str(if self.operations == 1 { " operation" } else { " operations" })?;
+        write!(f, "{}", Operations(self.operations))?;
         match self.peers {
             0 => {}
             1 => f.write_str(", 1 peer")?,
@@ -30,14 +29,6 @@ impl Evidence {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
-}
-
-fn thousands(f: &mut fmt::Formatter<'_>, n: u64) -> fmt::Result {
-    if n < 1000 {
-        return write!(f, "{n}");
-    }
-    thousands(f, n / 1000)?;
-    write!(f, ",{:03}", n % 1000)
 }
 
 #[cfg(test)]
