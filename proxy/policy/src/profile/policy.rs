@@ -282,16 +282,19 @@ pub(super) fn key_text(protocol: Protocol, shape: &Shape) -> String {
     }
 }
 
+/// Whether a parser read it, entries, and their operations.
+type Weight = (bool, usize, u64);
+
 /// A port has one protocol in a policy: the one with the most operations. The others are left to
 /// a person.
 fn one_protocol_a_port(rules: &mut [LearnedRule]) {
-    let weight = |rule: &LearnedRule| {
+    let weight = |rule: &LearnedRule| -> Weight {
         let entries = rule.entries.iter().map(|entry| entry.evidence.operations);
         // Whatever a parser could read counts for more than what none could.
         let is_read = rule.protocol != Protocol::Opaque;
         (is_read, rule.entries.len(), entries.fold(0, u64::saturating_add))
     };
-    let mut best: BTreeMap<(bool, u16), (Protocol, (bool, usize, u64))> = BTreeMap::new();
+    let mut best: BTreeMap<(bool, u16), (Protocol, Weight)> = BTreeMap::new();
     for rule in &*rules {
         let key = (rule.side == Side::Outbound, rule.port);
         let mine = (rule.protocol, weight(rule));
