@@ -1,8 +1,8 @@
 //! Learning: what operations do, on its way into the profile.
 //!
-//! A worker counts each operation under its key ([`table`]), and hands its counts over once a
-//! second; one thread ([`learner`]) takes them into the profile and writes that ([`file`]). What
-//! the profile or a policy names may be shown in the traffic log ([`words`]).
+//! A worker counts each operation under its key (`table`), and hands its counts over once a
+//! second; one thread (`learner`) takes them into the profile and writes that (`file`). What
+//! the profile or a policy names may be shown in the traffic log (`words`).
 
 mod file;
 mod learner;
