@@ -15,6 +15,7 @@ mod drain;
 pub mod files;
 pub mod inspect;
 mod intercept;
+mod keyed;
 pub mod learn;
 pub mod limits;
 mod live;

@@ -78,6 +78,19 @@ impl fmt::Display for Class {
 /// The class that `part` takes at once, without knowing its neighbours; none for a word.
 /// What it answers also contains `part`.
 pub fn classify(part: &[u8]) -> Option<Class> {
+    if is_int(part) {
+        return Some(Class::Int);
+    }
+    // Most others are words, which one look at the bytes tells: without a digit there are UUIDs
+    // and hashes of letters alone, and addresses.
+    let may = part.iter().fold(false, |found, b| found | b.is_ascii_digit() | (*b == b'@'));
+    if !may && !part.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-') {
+        return None;
+    }
+    classified(part)
+}
+
+fn classified(part: &[u8]) -> Option<Class> {
     CLASSES.into_iter().find(|c| c.contains(part) && (*c != Class::Token || looks_random(part)))
 }
 
@@ -241,6 +254,15 @@ mod tests {
             for class in CLASSES.into_iter().filter(|class| class.contains(part.as_bytes())) {
                 proptest::prop_assert!(part.bytes().all(|b| class.may_hold(b)), "{} {}", class, part);
             }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_look_at_the_bytes_misses_no_class(
+            part in "[a-f-]{0,40}|[a-zA-Z@%.-]{0,20}|[a-z0-9@%_.:-]{0,40}"
+        ) {
+            proptest::prop_assert_eq!(classify(part.as_bytes()), classified(part.as_bytes()));
         }
     }
 

@@ -4,7 +4,7 @@
 //! allocated but what the caller's buffer grows by.
 
 use crate::class::classify;
-use crate::path::Normal;
+use crate::path::{Normal, is_plain};
 use crate::pattern::Separators;
 
 /// Appends the normal form of a path, parts that look like a class replaced by it:
@@ -14,11 +14,15 @@ pub fn http_path(path: &[u8], out: &mut Vec<u8>) {
         out.extend(Normal::new(path));
         return;
     };
+    let plain = is_plain(segments);
     for segment in segments.split(|b| *b == b'/') {
         out.push(b'/');
         let from = out.len();
-        out.extend(Normal::new(segment));
-        part(out, from, |byte| br"{}*\".contains(&byte));
+        match plain {
+            true => out.extend_from_slice(segment),
+            false => out.extend(Normal::new(segment)),
+        }
+        part(out, from, &PATH);
     }
 }
 
@@ -30,15 +34,36 @@ pub fn redis_key(key: &[u8], separators: Separators, out: &mut Vec<u8>) {
         let end = separators.find(rest).unwrap_or(rest.len());
         let from = out.len();
         out.extend_from_slice(&rest[..end]);
-        part(out, from, |byte| br"{}*\&".contains(&byte) || !byte.is_ascii_graphic());
+        part(out, from, &KEY);
         let Some(separator) = rest.get(end) else { return };
         out.push(*separator);
         rest = &rest[end + 1..];
     }
 }
 
+/// How long each byte is in a path, escaped if it has a meaning there.
+const PATH: [u8; 256] = widths(br"{}*\", false);
+/// The same in a key, where what is not printable is escaped too.
+const KEY: [u8; 256] = widths(br"{}*\&", true);
+
+const fn widths(special: &[u8], hex: bool) -> [u8; 256] {
+    let mut widths = [1; 256];
+    widths[u8::MAX as usize] = if hex { 4 } else { 1 };
+    let mut byte = u8::MAX;
+    while hex && byte > 0 {
+        byte -= 1;
+        widths[byte as usize] = if byte.is_ascii_graphic() { 1 } else { 4 };
+    }
+    let mut at = 0;
+    while at < special.len() {
+        widths[special[at] as usize] = 2;
+        at += 1;
+    }
+    widths
+}
+
 /// Replaces the part that begins at `from` by its class, or else escapes it.
-fn part(out: &mut Vec<u8>, from: usize, special: impl Fn(u8) -> bool) {
+fn part(out: &mut Vec<u8>, from: usize, widths: &[u8; 256]) {
     if let Some(class) = classify(&out[from..]) {
         out.truncate(from);
         out.push(b'{');
@@ -46,7 +71,8 @@ fn part(out: &mut Vec<u8>, from: usize, special: impl Fn(u8) -> bool) {
         out.push(b'}');
         return;
     }
-    let extra: usize = out[from..].iter().filter(|b| special(**b)).map(|b| width(*b) - 1).sum();
+    let width = |byte: u8| usize::from(widths[usize::from(byte)]);
+    let extra: usize = out[from..].iter().map(|byte| width(*byte) - 1).sum();
     if extra == 0 {
         return;
     }
@@ -56,7 +82,7 @@ fn part(out: &mut Vec<u8>, from: usize, special: impl Fn(u8) -> bool) {
     while read > from {
         read -= 1;
         let byte = out[read];
-        let width = if special(byte) { width(byte) } else { 1 };
+        let width = width(byte);
         write -= width;
         match width {
             1 => out[write] = byte,
@@ -68,11 +94,6 @@ fn part(out: &mut Vec<u8>, from: usize, special: impl Fn(u8) -> bool) {
             }
         }
     }
-}
-
-/// The length of a special byte's escape.
-fn width(byte: u8) -> usize {
-    if byte.is_ascii_graphic() { 2 } else { 4 }
 }
 
 #[cfg(test)]

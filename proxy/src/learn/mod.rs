@@ -7,6 +7,7 @@
 mod file;
 mod learner;
 mod secret;
+mod shown;
 mod table;
 mod words;
 
@@ -27,6 +28,8 @@ use crate::limits::Limits;
 use crate::report::Metrics;
 use crate::report::metrics::NotLearned;
 
+#[cfg(test)]
+pub(crate) use shown::{is_whole, tells};
 pub use table::Learned;
 pub(crate) use table::{Place, Table};
 pub(crate) use words::Known;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use weir_policy::op::{Operation, Protocol, Side};
-use weir_policy::profile::{Counts, key};
+use weir_policy::profile::Counts;
+use weir_policy::profile::key::{self, Extent};
 
 use super::Learning;
+use super::shown::{self, Showing};
 use crate::report::bounded::{Bounded, Due};
 use crate::report::metrics::LearnedResult;
 
@@ -35,6 +37,8 @@ pub(crate) struct Slot {
     pub(super) key: Option<Box<str>>,
     /// By [`LearnedResult`].
     counts: [AtomicU64; LearnedResult::ALL.len()],
+    /// How the log shows them, if the key tells.
+    shown: Option<Showing>,
 }
 
 impl Slot {
@@ -66,12 +70,19 @@ impl Counted {
 pub struct Learned {
     slot: Option<Arc<Slot>>,
     outside: bool,
+    /// The log may show it as its slot has it.
+    alike: bool,
 }
 
 impl Learned {
     /// Whether it was outside the policy, in monitor or enforce.
     pub(crate) fn is_outside(&self) -> bool {
         self.outside
+    }
+
+    /// Where the log's text of operations like this one is kept, if that is possible.
+    pub(crate) fn showing(&self) -> Option<&Showing> {
+        self.slot.as_ref().filter(|_| self.alike)?.shown.as_ref()
     }
 
     /// Counts the operation, once.
@@ -122,20 +133,22 @@ impl Table {
         self.text.clear();
         write_place(place, protocol, database, &mut self.text);
         let start = self.text.len();
-        let written = key::write(operation, &mut self.text).is_ok();
+        let written = key::write(operation, &mut self.text);
         let keys = learning.keys();
         let most = if self.bytes < keys.saturating_mul(TEXT) { keys } else { 0 };
         let (text, mut added) = (self.text.as_slice(), 0);
         let new = || {
             added = text.len();
-            let key = std::str::from_utf8(&text[start..]).ok().filter(|_| written);
-            let key = key.map(Box::from);
-            Arc::new(Slot { place: *place, protocol, database, key, counts: Default::default() })
+            let key = std::str::from_utf8(&text[start..]).ok().filter(|_| written.is_ok());
+            let shown = key.filter(|key| shown::tells(key)).map(|_| Showing::default());
+            let (key, counts) = (key.map(Box::from), Default::default());
+            Arc::new(Slot { place: *place, protocol, database, key, counts, shown })
         };
         let slot = self.slots.with(text, most, new, |slot| Arc::clone(slot));
         self.bytes += added;
         self.overflow += u64::from(slot.is_none());
-        Learned { slot, outside }
+        let alike = written == Ok(Extent::One) && shown::is_whole(operation);
+        Learned { slot, outside, alike }
     }
 
     /// One thread may serve several sidecars one after another.

@@ -10,8 +10,10 @@ use weir_policy::op::Side;
 use weir_policy::profile::Profile;
 use weir_policy::{Sequence, Snapshot, Token};
 
+use crate::keyed::Keyed;
+
 /// Words as they are in normalised paths and raw keys.
-pub(crate) type Known = HashSet<Box<[u8]>>;
+pub(crate) type Known = HashSet<Box<[u8]>, Keyed>;
 
 /// The words in force, swapped whole.
 #[derive(Debug, Default)]

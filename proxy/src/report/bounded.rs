@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::keyed::Keyed;
+
 /// How often what a thread has counted is handed over.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Values under texts, so many and no more.
 #[derive(Debug)]
-pub(crate) struct Bounded<V>(HashMap<Box<[u8]>, V>);
+pub(crate) struct Bounded<V>(HashMap<Box<[u8]>, V, Keyed>);
 
 impl<V> Default for Bounded<V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

@@ -286,12 +286,23 @@ impl Report for ConnReport {
             None => Text::bare(self.mode, outcome.entry),
             Some(full) => local::with(|local| {
                 let known = self.reporter.known_words();
+                let known = known.as_deref();
+                // What is learned of a key was rendered before, as a rule.
+                let showing = learned.showing().zip(known);
+                let kept = showing.map(|(showing, _)| showing.load());
+                let kept = kept.as_deref().and_then(Option::as_ref);
+                let shown = kept.zip(known).and_then(|(kept, known)| kept.op(known));
                 let mut render =
                     Render::new(local.take_text(), &mut local.scratch, full, self.mode)
-                        .knowing(known.as_deref().map(|known| &**known));
+                        .knowing(known.map(|known| &**known))
+                        .showing(shown);
                 render.message(operation, detail);
                 let entries = &mut local.entries;
-                render.finish(detail.traceparent, outcome.entry, &self.policy, entries)
+                let text = render.finish(detail.traceparent, outcome.entry, &self.policy, entries);
+                if let (Some((showing, known)), None) = (showing, shown) {
+                    showing.store(known, text.op_value());
+                }
+                text
             }),
         };
         Transaction {

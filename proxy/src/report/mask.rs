@@ -2,7 +2,7 @@
 //!
 //! A shape is written as an entry of a policy would be, so that it can become one.
 
-use weir_policy::class::{self, Class};
+use weir_policy::class::classify;
 use weir_policy::op::{HttpOp, KeySource, Keys, RedisOp, Script};
 use weir_policy::path::normalise;
 
@@ -214,6 +214,22 @@ pub(super) fn command(
     );
 }
 
+/// Whether a command has one key at most, and no channel.
+pub(super) fn has_one_key(redis: &RedisOp<'_>) -> bool {
+    let at_most = |source: &Keys<'_>, count: usize| match source {
+        Keys::Known(source) => {
+            let mut left = count;
+            source.all(&mut |_| {
+                let one_more = left > 0;
+                left = left.saturating_sub(1);
+                one_more
+            })
+        }
+        Keys::Unknown => true,
+    };
+    at_most(&redis.keys, 1) && at_most(&redis.channels, 0)
+}
+
 /// The command, its subcommand, and what it runs.
 fn name(redis: &RedisOp<'_>, out: &mut Vec<u8>) {
     let upper = |name: &[u8], out: &mut Vec<u8>| {
@@ -345,17 +361,6 @@ fn escape(start: usize, special: &[u8], out: &mut Vec<u8>) {
 /// Whether a part is a word that is not to be shown, since nothing names it yet.
 fn is_new(part: &[u8], known: Option<&Known>) -> bool {
     known.is_some_and(|known| !part.is_empty() && !known.contains(part))
-}
-
-/// As [`class::classify`]; most parts are words, which a look at the bytes tells.
-fn classify(part: &[u8]) -> Option<Class> {
-    let digit = part.iter().any(|&byte| byte.is_ascii_digit() || byte == b'@');
-    // Without a digit there are UUIDs and hashes of letters alone, and nothing else.
-    if digit || part.iter().all(|&byte| byte.is_ascii_hexdigit() || byte == b'-') {
-        class::classify(part)
-    } else {
-        None
-    }
 }
 
 fn append(part: &[u8], out: &mut Vec<u8>) {

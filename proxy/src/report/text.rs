@@ -107,6 +107,8 @@ pub(super) struct Render<'a> {
     scratch: &'a mut Vec<u8>,
     detail: LogDetail,
     known: Option<&'a Known>,
+    /// `op`, as it was rendered before.
+    shown: Option<&'a [u8]>,
 }
 
 impl<'a> Render<'a> {
@@ -117,12 +119,23 @@ impl<'a> Render<'a> {
         detail: LogDetail,
         mode: Mode,
     ) -> Self {
-        Self { text: Text { bytes, mode, ..Text::default() }, scratch, detail, known: None }
+        Self {
+            text: Text { bytes, mode, ..Text::default() },
+            scratch,
+            detail,
+            known: None,
+            shown: None,
+        }
     }
 
     /// Shows these words alone, and not all.
     pub(super) fn knowing(self, known: Option<&'a Known>) -> Self {
         Self { known, ..self }
+    }
+
+    /// With this for `op`, if there is one.
+    pub(super) fn showing(self, shown: Option<&'a [u8]>) -> Self {
+        Self { shown, ..self }
     }
 
     /// `host` to `override`.
@@ -186,6 +199,13 @@ impl<'a> Render<'a> {
         let known = self.known;
         self.op(|out| mask::redis_shape(redis, known, out));
         let full = self.detail;
+        let same = self.shown.is_some() || mask::has_one_key(redis);
+        if full == LogDetail::Masked && same {
+            let text = &mut self.text;
+            text.bytes.extend_from_slice(b",\"detail\":");
+            let op = usize::from(text.op.0)..usize::from(text.op.1);
+            return text.bytes.extend_from_within(op);
+        }
         self.detail(|out| mask::command(redis, full, known, TEXT, out));
     }
 
@@ -202,11 +222,15 @@ impl<'a> Render<'a> {
     }
 
     fn op(&mut self, shape: impl FnOnce(&mut Vec<u8>)) {
-        self.scratch.clear();
-        shape(self.scratch);
         self.text.bytes.extend_from_slice(b",\"op\":");
         self.text.op.0 = offset(&self.text.bytes);
-        json::string(self.scratch, TEXT, &mut self.text.bytes);
+        if let Some(shown) = self.shown {
+            self.text.bytes.extend_from_slice(shown);
+        } else {
+            self.scratch.clear();
+            shape(self.scratch);
+            json::string(self.scratch, TEXT, &mut self.text.bytes);
+        }
         self.text.op.1 = offset(&self.text.bytes);
     }
 

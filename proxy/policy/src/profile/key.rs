@@ -27,27 +27,36 @@ pub const KEY_BYTES: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unlearnable;
 
+/// What of an operation its key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// A path, a name, or one Redis key at most.
+    One,
+    /// Several Redis keys, or channels.
+    Several,
+}
+
 /// Appends the key of an operation.
 ///
 /// # Errors
 /// [`Unlearnable`] where it is longer than [`KEY_BYTES`] or has a name that no entry can hold;
 /// `out` is as it was.
-pub fn write(operation: &Operation<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+pub fn write(operation: &Operation<'_>, out: &mut Vec<u8>) -> Result<Extent, Unlearnable> {
     let start = out.len();
     let written = match operation {
-        Operation::Http(http) => write_http(http, out),
+        Operation::Http(http) => write_http(http, out).map(|()| Extent::One),
         Operation::Redis(redis) => write_redis(redis, out),
-        Operation::Tls(tls) => write_sni(tls.sni, out),
+        Operation::Tls(tls) => write_sni(tls.sni, out).map(|()| Extent::One),
         Operation::Connection => {
             out.extend_from_slice(b"connection");
-            Ok(())
+            Ok(Extent::One)
         }
     };
     if written.is_err() || out.len() - start > KEY_BYTES {
         out.truncate(start);
         return Err(Unlearnable);
     }
-    Ok(())
+    written
 }
 
 /// A method, command, field or name as the root holds it.
@@ -102,7 +111,7 @@ fn permits(found: Ambiguities, out: &mut Vec<u8>) {
     }
 }
 
-fn write_redis(redis: &RedisOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+fn write_redis(redis: &RedisOp<'_>, out: &mut Vec<u8>) -> Result<Extent, Unlearnable> {
     let start = out.len();
     name(redis.command, out)?;
     if let Some(subcommand) = redis.subcommand {
@@ -123,15 +132,19 @@ fn write_redis(redis: &RedisOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable
     }
     let (Keys::Known(keys), Keys::Known(channels)) = (&redis.keys, &redis.channels) else {
         out.extend_from_slice(b",unknown");
-        return Ok(());
+        return Ok(Extent::Several);
     };
     let root = out.len();
-    let mut all = true;
-    all &= keys.all(&mut |key| pattern(key, root, out));
+    let (mut all, mut count) = (true, 0);
+    all &= keys.all(&mut |key| {
+        count += 1;
+        pattern(key, root, out)
+    });
     if out.len() == root {
         all &= channels.all(&mut |channel| pattern(channel, root, out));
         if out.len() > root {
             insert(root, b",channel", out);
+            count = usize::MAX;
         }
     } else if !channels.all(&mut |_| false) {
         return Err(Unlearnable);
@@ -144,7 +157,7 @@ fn write_redis(redis: &RedisOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable
     if memchr::memchr_iter(b' ', &out[root..]).nth(1).is_some() {
         insert(root, b",together", out);
     }
-    Ok(())
+    Ok(if count > 1 { Extent::Several } else { Extent::One })
 }
 
 fn insert(at: usize, text: &[u8], out: &mut Vec<u8>) {
@@ -354,6 +367,19 @@ mod tests {
         assert_eq!(redis("db0 SUBSCRIBE &a &b"), "SUBSCRIBE,channel,together a b");
         assert_eq!(redis("db0 SORT cart:7 ?"), "SORT,unknown");
         assert_eq!(redis("db0 FCALL f k"), "FCALL,function:f k");
+    }
+
+    #[test]
+    fn says_whether_it_has_several_keys() {
+        let extent = |text| {
+            let op = OwnedOp::parse(Protocol::Redis, text).unwrap();
+            write(&op.operation(), &mut Vec::new())
+        };
+        assert_eq!(extent("db0 GET cart:7"), Ok(Extent::One));
+        assert_eq!(extent("db0 PING"), Ok(Extent::One));
+        assert_eq!(extent("db0 MGET cart:7 cart:8"), Ok(Extent::Several));
+        assert_eq!(extent("db0 SUBSCRIBE &news:7"), Ok(Extent::Several));
+        assert_eq!(extent("db0 SORT cart:7 ?"), Ok(Extent::Several));
     }
 
     #[test]

@@ -128,7 +128,8 @@ fn a_shape_is_bounded() {
 
 #[test]
 fn words_that_nothing_names_are_new_where_a_profile_is_kept() {
-    let known: Known = [&b"carts"[..], b"caf%C3%A9", b"{x}", b"cart"].map(Box::from).into();
+    let known: Known =
+        [&b"carts"[..], b"caf%C3%A9", b"{x}", b"cart"].map(Box::from).into_iter().collect();
     let known = Some(&known);
     let shown = |path: &str| {
         let mut out = Vec::new();
@@ -174,13 +175,6 @@ fn allows(protocol: &str, entry: &str, operation: &Operation<'_>) -> bool {
 }
 
 proptest! {
-    #[test]
-    fn the_quick_look_at_a_part_is_right(
-        part in "[a-f]{4,12}|[a-f-]{36}|[a-z]{1,30}|[a-z0-9@.%-]{0,30}|[a-f]{8}-[a-f]{4}-[a-f]{4}-[a-f]{4}-[a-f]{12}",
-    ) {
-        prop_assert_eq!(classify(part.as_bytes()), class::classify(part.as_bytes()));
-    }
-
     /// What the log shows of an operation can be an entry, and that entry allows it.
     #[test]
     fn a_path_shape_is_an_entry(segments in proptest::collection::vec("[a-zA-Z0-9{}*~=@:!-]{1,12}|[0-9]{1,9}|%7B|é", 1..5)) {
@@ -259,7 +253,7 @@ proptest! {
 
 /// Few words, where a profile is kept.
 fn known_where(kept: bool) -> Option<Known> {
-    kept.then(|| [&b"a"[..], b"x y"].map(Box::from).into())
+    kept.then(|| [&b"a"[..], b"x y"].map(Box::from).into_iter().collect())
 }
 
 const COMMAND: &str = "'(GET|DEL|PSUBSCRIBE|\\*)( &?(a|b|x y|\\{\\}|\\{int\\}|\\{email\\})(:(a|\\{\\}|\\{int\\})){0,2}(:\\*|)){0,2}'";
@@ -315,5 +309,79 @@ struct Listed<'a>(&'a [&'a [u8]]);
 impl KeySource for Listed<'_> {
     fn all(&self, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         self.0.iter().all(|key| visit(key))
+    }
+}
+
+/// What is shown of operations of one key is one text, so that it need be rendered but once.
+fn one_key_one_text<'a>(operations: impl Iterator<Item = Operation<'a>>) {
+    let known: Known =
+        ["a", "b", "x:y@z", "%7B"].iter().map(|word| word.as_bytes().into()).collect();
+    let mut seen: std::collections::HashMap<String, Vec<u8>> = std::collections::HashMap::new();
+    for operation in operations.filter(crate::learn::is_whole) {
+        let (mut key, mut op) = (Vec::new(), Vec::new());
+        let extent = weir_policy::profile::key::write(&operation, &mut key);
+        if extent != Ok(weir_policy::profile::key::Extent::One) {
+            continue;
+        }
+        match &operation {
+            Operation::Http(http) => http_shape(http, Some(&known), &mut op),
+            Operation::Redis(redis) => redis_shape(redis, Some(&known), &mut op),
+            _ => continue,
+        }
+        let key = String::from_utf8(key).unwrap();
+        if crate::learn::tells(&key) {
+            let shown = seen.entry(key.clone()).or_insert_with(|| op.clone());
+            assert_eq!(String::from_utf8_lossy(shown), String::from_utf8_lossy(&op), "{key}");
+        }
+    }
+}
+
+struct Few<'a>(Vec<&'a [u8]>);
+
+impl KeySource for Few<'_> {
+    fn all(&self, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.iter().all(|key| visit(key))
+    }
+}
+
+const PART: &str = "[ab]|c?|[0-9]{1,2}|%6[12]|%3[ab1]|a%3Ab|x:y@z|u:p%40b\\.c|a@b\\.c|[a-f0-9]{8}|\\{b\\}|                    %7[bB]|\\*|\u{e4}|;a=1|[.]{1,2}|&a| ";
+
+proptest! {
+    #[test]
+    fn paths_of_one_key_are_shown_alike(
+        paths in proptest::collection::vec(proptest::collection::vec(PART, 1..4), 1..120)
+    ) {
+        let paths: Vec<String> = paths.iter().map(|parts| format!("/{}", parts.join("/"))).collect();
+        for method in ["GET", "CONNECT"] {
+            one_key_one_text(paths.iter().enumerate().map(|(n, path)| Operation::Http(HttpOp {
+                method: method.as_bytes(),
+                authority: Some(if n % 2 == 0 { b"a:1" } else { b"b:2" }),
+                path: path.as_bytes(),
+                upgrade: None,
+                override_header: None,
+            })));
+        }
+    }
+
+    #[test]
+    fn commands_of_one_key_are_shown_alike(
+        keys in proptest::collection::vec(proptest::collection::vec(PART, 1..4), 1..120)
+    ) {
+        let keys: Vec<String> = keys.iter().map(|parts| parts.join(":")).collect();
+        let none: [&[u8]; 0] = [];
+        for count in 0..3 {
+            let all: Vec<Few<'_>> = keys
+                .windows(3)
+                .map(|keys| Few(keys.iter().take(count).map(|key| key.as_bytes()).collect()))
+                .collect();
+            one_key_one_text(all.iter().enumerate().map(|(n, keys)| Operation::Redis(RedisOp {
+                databases: &[0],
+                command: if n % 2 == 0 { b"get" } else { b"GET" },
+                subcommand: None,
+                keys: Keys::Known(keys),
+                channels: Keys::Known(&none),
+                script: Script::None,
+            })));
+        }
     }
 }
