@@ -250,6 +250,8 @@ fn ports_in_time_wait_are_taken_over() {
         let _ = stream.write_all(b"bye");
     });
     let weir = pod.guarded("");
+    // Else the kernel takes ports over by itself after a second, as this is within one host.
+    pod.sysctl("net/ipv4/tcp_tw_reuse", "0");
     pod.sysctl("net/ipv4/ip_local_port_range", "40000 40019");
     for to in [pod.at(8080), pod.at6(8080)] {
         for i in 0..60 {
