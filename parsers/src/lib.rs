@@ -1,5 +1,6 @@
 //! Zero-copy, sans-I/O parsers.
 
 pub mod detect;
+mod http;
 pub mod http1;
 pub mod redis;
