@@ -307,3 +307,26 @@ fn a_name_may_come_from_the_entry_that_it_evicts() {
     assert_eq!(decode(&mut decoder, "7e 05 7777777777").unwrap(), ["name: wwwww"]);
     assert_eq!(decode(&mut decoder, "be"), Err(Error::Index));
 }
+
+proptest::proptest! {
+    /// Nothing decodes to a string but that string's own code: padding and EOS are strict.
+    #[test]
+    fn huffman_is_a_bijection(text: Vec<u8>, any: Vec<u8>, flip: usize) {
+        let mut coded = Vec::new();
+        huffman::encode(&text, &mut coded);
+        let mut flipped = coded.clone();
+        if let Some(at) = flip.checked_rem(coded.len() * 8) {
+            flipped[at / 8] ^= 1 << (at % 8);
+        }
+        for bytes in [&coded, &flipped, &any] {
+            let (mut out, mut again) = (Vec::new(), Vec::new());
+            if huffman::decode(bytes, &mut out).is_ok() {
+                huffman::encode(&out, &mut again);
+                proptest::prop_assert_eq!(&again, bytes);
+            }
+        }
+        let mut out = Vec::new();
+        proptest::prop_assert_eq!(huffman::decode(&coded, &mut out), Ok(()));
+        proptest::prop_assert_eq!(out, text);
+    }
+}
