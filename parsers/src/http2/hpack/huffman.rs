@@ -81,9 +81,18 @@ const fn code() -> Code {
 
 /// Decodes `bytes` behind what is in `out`.
 pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-    // No code has fewer than five bits.
-    out.reserve(bytes.len() / 5 * 8 + 8);
+    // No code has fewer than five bits. Room that is there already is faster to write to.
+    let start = out.len();
+    out.resize(start + bytes.len() * 8 / 5, 0);
+    let len = decode_into(bytes, &mut out[start..])?;
+    out.truncate(start + len);
+    Ok(())
+}
+
+/// Decodes `bytes` to the start of `out`, which has room for any: how many there are.
+fn decode_into(bytes: &[u8], out: &mut [u8]) -> Result<usize, Error> {
     let mut rest = bytes;
+    let mut len = 0;
     // The next bits, from the highest on, and how many there are.
     let (mut window, mut bits) = (0u64, 0u32);
     loop {
@@ -101,14 +110,16 @@ pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
                 rest = after;
             }
             if bits < 32 {
-                return last(window, bits, out);
+                let (_, out) = out.split_at_mut_checked(len).unwrap_or_default();
+                return Ok(len + last(window, bits, out)?);
             }
         }
         // Bits that `taken` did not count may be in the window all the same; they come again, in
         // the same place.
         while bits >= 32 {
-            let (symbol, length) = next(window);
-            out.push(u8::try_from(symbol).map_err(|_| Error::Huffman)?);
+            let (symbol, length) = next(window)?;
+            *out.get_mut(len).ok_or(Error::Huffman)? = symbol;
+            len += 1;
             window <<= length;
             bits -= length;
         }
@@ -116,31 +127,33 @@ pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
 }
 
 /// Decodes what is left in the window, and checks the padding: at most seven bits, all ones.
-fn last(mut window: u64, mut bits: u32, out: &mut Vec<u8>) -> Result<(), Error> {
+fn last(mut window: u64, mut bits: u32, out: &mut [u8]) -> Result<usize, Error> {
+    let mut len = 0;
     while bits > 0 {
-        let (symbol, length) = next(window);
-        if length > bits {
-            let ones = (!window).leading_zeros() >= bits;
-            return if bits < 8 && ones { Ok(()) } else { Err(Error::Huffman) };
+        let padding = bits < 8 && (!window).leading_zeros() >= bits;
+        if padding {
+            break;
         }
-        out.push(u8::try_from(symbol).map_err(|_| Error::Huffman)?);
+        let (symbol, length) = next(window)?;
+        bits = bits.checked_sub(length).ok_or(Error::Huffman)?;
+        *out.get_mut(len).ok_or(Error::Huffman)? = symbol;
+        len += 1;
         window <<= length;
-        bits -= length;
     }
-    Ok(())
+    Ok(len)
 }
 
 /// The symbol whose code begins the window, and the code's length.
 #[inline]
-fn next(window: u64) -> (u16, u32) {
+fn next(window: u64) -> Result<(u8, u32), Error> {
     match CODE.quick[(window >> (64 - QUICK)) as usize] {
         (_, 0) => long(window >> 32),
-        (symbol, length) => (symbol.into(), length.into()),
+        (symbol, length) => Ok((symbol, length.into())),
     }
 }
 
 #[cold]
-fn long(window: u64) -> (u16, u32) {
+fn long(window: u64) -> Result<(u8, u32), Error> {
     let mut length = QUICK as usize + 1;
     while length < LONGEST && window >= CODE.ends[length] {
         length += 1;
@@ -150,8 +163,9 @@ fn long(window: u64) -> (u16, u32) {
     let code = u32::try_from(window >> (32 - length)).unwrap_or(u32::MAX);
     let at = rank + code.saturating_sub(first) as usize;
     let symbol = CODE.symbols.get(at).copied().unwrap_or(EOS);
+    let symbol = u8::try_from(symbol).map_err(|_| Error::Huffman)?;
     #[expect(clippy::cast_possible_truncation, reason = "at most 30")]
-    (symbol, length as u32)
+    Ok((symbol, length as u32))
 }
 
 /// How many bytes `bytes` has when it is encoded.
