@@ -1,7 +1,7 @@
 //! The line before a chunk: its size and its extensions (RFC 9112 §7.1).
 
 use super::Reason;
-use super::chars::{TOKEN, is};
+use crate::http::chars::{TOKEN, is};
 
 /// Reads one chunk line, byte by byte as they come:
 /// `1*HEXDIG *( ";" token [ "=" ( token / quoted-string ) ] ) CRLF`.

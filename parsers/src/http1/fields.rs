@@ -1,8 +1,11 @@
 //! Field lines (RFC 9112 §5), and what they say of framing, host and connection.
 
-use super::chars::{TOKEN, is_token, run};
 use super::scan::{LineEnd, line_end};
 use super::{Reason, Version};
+use crate::http::chars::{TOKEN, is_token, run};
+use crate::http::fields::{
+    is_forbidden_trailer, is_override, length, list, same_but_for_underscores,
+};
 
 /// The fields of a head or trailer section, in order, as `(name, value)`: names as sent, values
 /// without the whitespace around them.
@@ -176,29 +179,11 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The elements of a comma-separated list, empty ones left out (RFC 9110 §5.6.1.2).
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
-}
-
 fn once<T>(slot: &mut Option<T>, value: T, repeated: Reason) -> Result<(), Reason> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(repeated),
     }
-}
-
-/// Content-Length's value (RFC 9110 §8.6). Servers that count in signed 64 bits must agree.
-fn length(value: &[u8]) -> Result<u64, Reason> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Reason::ContentLengthInvalid);
-    }
-    if value.len() > 19 {
-        return Err(Reason::ContentLengthOverflow);
-    }
-    // 19 digits fit in 64 bits.
-    let length = value.iter().fold(0, |n: u64, digit| n * 10 + u64::from(digit - b'0'));
-    if length > i64::MAX as u64 { Err(Reason::ContentLengthOverflow) } else { Ok(length) }
 }
 
 /// `protocol-name ["/" protocol-version]` (RFC 9110 §7.8).
@@ -213,33 +198,8 @@ fn frames_or_routes(name: &[u8]) -> bool {
         .any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Gateways that turn fields into variables (CGI, WSGI) take `_` for `-`.
-fn same_but_for_underscores(name: &[u8], known: &[u8]) -> bool {
-    name.len() == known.len()
-        && name
-            .iter()
-            .zip(known)
-            .all(|(&a, &b)| a.eq_ignore_ascii_case(&b) || a == b'_' && b == b'-')
-}
-
 fn whole_name(name: &[u8]) -> Result<(), Reason> {
     if name.contains(&b'_') { Err(Reason::FramingLookAlike) } else { Ok(()) }
-}
-
-/// Whether a field overrides the request's method or URL for some frameworks or gateways.
-fn is_override(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 7] = [
-        b"x-http-method-override",
-        b"x-http-method",
-        b"x-method-override",
-        b"x-original-url",
-        b"x-original-uri",
-        b"x-rewrite-url",
-        b"x-override-url",
-    ];
-    matches!(name[0], b'x' | b'X')
-        && matches!(name[1], b'-' | b'_')
-        && NAMES.iter().any(|known| same_but_for_underscores(name, known))
 }
 
 /// Checks a trailer section, its empty line included.
@@ -256,43 +216,4 @@ pub(super) fn trailers(section: &[u8]) -> Result<Fields<'_>, Reason> {
         rest = after;
     }
     Ok(Fields::new(section))
-}
-
-fn is_forbidden_trailer(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 31] = [
-        b"age",
-        b"authorization",
-        b"cache-control",
-        b"connection",
-        b"content-encoding",
-        b"content-length",
-        b"content-range",
-        b"content-type",
-        b"cookie",
-        b"expect",
-        b"forwarded",
-        b"host",
-        b"if-match",
-        b"if-modified-since",
-        b"if-none-match",
-        b"if-range",
-        b"if-unmodified-since",
-        b"keep-alive",
-        b"location",
-        b"max-forwards",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"range",
-        b"retry-after",
-        b"set-cookie",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"vary",
-        b"www-authenticate",
-    ];
-    NAMES.iter().any(|known| same_but_for_underscores(name, known))
-        || name.len() > 12 && is_override(name)
-        || name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-")
 }

@@ -9,7 +9,6 @@
 //! lines before a request, equal Content-Length fields, whitespace here and there) is not given.
 
 mod body;
-mod chars;
 mod chunk;
 mod fields;
 mod reason;

@@ -1,5 +1,8 @@
 //! Why a message is refused: one closed set, with stable labels for log and metrics.
 
+use crate::http::fields::BadLength;
+use crate::http::uri::{BadAuthority, BadTarget};
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal, $words:literal;)*) => {
         /// Why an HTTP/1 message is refused.
@@ -129,6 +132,34 @@ reasons! {
     ExpectUnknown = "expect_unknown", "an expectation other than 100-continue";
     /// More than one field that overrides the method or the URL: servers differ in which wins.
     OverrideRepeated = "override_repeated", "more than one field overrides the method or the URL";
+}
+
+impl From<BadTarget> for Reason {
+    fn from(bad: BadTarget) -> Self {
+        match bad {
+            BadTarget::Fragment => Reason::TargetFragment,
+            BadTarget::Invalid => Reason::TargetInvalid,
+        }
+    }
+}
+
+impl From<BadLength> for Reason {
+    fn from(bad: BadLength) -> Self {
+        match bad {
+            BadLength::Invalid => Reason::ContentLengthInvalid,
+            BadLength::Overflow => Reason::ContentLengthOverflow,
+        }
+    }
+}
+
+impl BadAuthority {
+    /// The reason, where one that is not user information is `other`.
+    pub(super) fn or(self, other: Reason) -> Reason {
+        match self {
+            BadAuthority::UserInfo => Reason::UserInfo,
+            BadAuthority::Other => other,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Requests (RFC 9112 §3).
 
-use super::chars::{TOKEN, run};
-use super::fields::{Known, list};
+use super::fields::Known;
 use super::target::{self, Target, same_authority};
 use super::{BodyLength, Fields, Reason, Version};
+use crate::http::chars::{TOKEN, run};
+use crate::http::fields::list;
+use crate::http::uri;
 
 /// A request's head, borrowed from its bytes.
 #[derive(Clone, Debug)]
@@ -120,7 +122,7 @@ fn effective_authority<'a>(
     version: Version,
 ) -> Result<Option<&'a [u8]>, Reason> {
     if let Some(host) = host {
-        target::authority(host).map_err(|bad| bad.or(Reason::HostInvalid))?;
+        uri::authority(host).map_err(|bad| bad.or(Reason::HostInvalid))?;
         if !same_authority(target, host) {
             return Err(Reason::HostMismatch);
         }

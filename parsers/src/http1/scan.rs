@@ -1,7 +1,7 @@
 //! The end of a head, found as its bytes come.
 
 use super::Reason;
-use super::chars::{TOKEN, control, run};
+use crate::http::chars::{TOKEN, control, run};
 
 /// Which kind of head is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

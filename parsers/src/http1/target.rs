@@ -1,13 +1,11 @@
 //! The request target (RFC 9112 §3.2) and the authority in it.
 
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_until1, take_while, take_while_m_n};
-use nom::combinator::{opt, verify};
-use nom::sequence::{delimited, preceded};
+use nom::bytes::complete::take_until1;
+use nom::combinator::verify;
 use nom::{IResult, Parser};
 
 use super::Reason;
-use super::chars::{HOST, PATH, QUERY, is, run};
+use crate::http::uri::{authority, path_and_query};
 
 /// A request target in one of its four forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,78 +100,6 @@ fn scheme(bytes: &[u8]) -> IResult<&[u8], &[u8]> {
     })
     .parse(bytes)?;
     Ok((&rest[3..], scheme))
-}
-
-fn path_and_query(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>), Reason> {
-    let end = run(bytes, PATH);
-    let (path, rest) = bytes.split_at(end);
-    for at in memchr::memchr_iter(b'%', path) {
-        if !matches!(path.get(at + 1..at + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit)) {
-            return Err(Reason::TargetInvalid);
-        }
-    }
-    match rest {
-        [] => Ok((path, None)),
-        [b'?', query @ ..] => match query.get(run(query, QUERY)) {
-            None => Ok((path, Some(query))),
-            Some(b'#') => Err(Reason::TargetFragment),
-            Some(_) => Err(Reason::TargetInvalid),
-        },
-        [b'#', ..] => Err(Reason::TargetFragment),
-        _ => Err(Reason::TargetInvalid),
-    }
-}
-
-/// What is wrong with an authority.
-pub(super) enum BadAuthority {
-    UserInfo,
-    Other,
-}
-
-impl BadAuthority {
-    pub(super) fn or(self, other: Reason) -> Reason {
-        match self {
-            BadAuthority::UserInfo => Reason::UserInfo,
-            BadAuthority::Other => other,
-        }
-    }
-}
-
-/// Splits `host[:port]` (RFC 3986 §3.2), strictly: no user information, no percent-encoding, no
-/// IPv6 zone, a port of digits up to 65535. Empty is valid: `Host:` may be (RFC 9112 §3.2).
-pub(super) fn authority(bytes: &[u8]) -> Result<(&[u8], Option<u16>), BadAuthority> {
-    if bytes.contains(&b'@') {
-        return Err(BadAuthority::UserInfo);
-    }
-    match host_and_port(bytes) {
-        Ok((b"", (b"", Some(_)))) | Err(_) => Err(BadAuthority::Other),
-        Ok((b"", (host, None))) => Ok((host, None)),
-        Ok((b"", (host, Some(port)))) => match port.iter().try_fold(0u16, decimal) {
-            Some(port) => Ok((host, Some(port))),
-            None => Err(BadAuthority::Other),
-        },
-        Ok(_) => Err(BadAuthority::Other),
-    }
-}
-
-/// Host and port, as written.
-type HostPort<'a> = (&'a [u8], Option<&'a [u8]>);
-
-fn host_and_port(bytes: &[u8]) -> IResult<&[u8], HostPort<'_>> {
-    let name = take_while(|b| is(b, HOST));
-    let port = take_while_m_n(1, 5, |b: u8| b.is_ascii_digit());
-    (alt((ip_literal, name)), opt(preceded(tag(":"), port))).parse(bytes)
-}
-
-fn ip_literal(bytes: &[u8]) -> IResult<&[u8], &[u8]> {
-    let address = verify(take_while(|b: u8| b != b']'), |s: &[u8]| {
-        std::str::from_utf8(s).is_ok_and(|s| s.parse::<std::net::Ipv6Addr>().is_ok())
-    });
-    delimited(tag("["), address, tag("]")).parse(bytes)
-}
-
-fn decimal(number: u16, digit: &u8) -> Option<u16> {
-    number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))
 }
 
 /// Whether `Host` says the same as the target's authority. A port left out is the scheme's own;

@@ -1,14 +1,16 @@
 //! Which bytes may stand where: one table, a bit per class.
 
 /// `tchar` (RFC 9110 §5.6.2).
-pub(super) const TOKEN: u8 = 1;
+pub(crate) const TOKEN: u8 = 1;
 /// `pchar` and `/` (RFC 3986 §3.3); `%` is in it, its digits are checked apart.
-pub(super) const PATH: u8 = 2;
+pub(crate) const PATH: u8 = 2;
 /// What may stand in a query: the URI grammar, and what browsers send unescaped
 /// (`` [ ] { } | \ ^ ` ``, a lone `%`; WHATWG URL, "query percent-encode set").
-pub(super) const QUERY: u8 = 4;
+pub(crate) const QUERY: u8 = 4;
 /// `reg-name` without `%` and `,`: an encoded or listed name is read differently by different servers.
-pub(super) const HOST: u8 = 8;
+pub(crate) const HOST: u8 = 8;
+/// `tchar` without upper case: a field name of HTTP/2 (RFC 9113 §8.2.1).
+pub(crate) const LOWER: u8 = 16;
 
 const TABLE: [u8; 256] = table();
 
@@ -42,6 +44,9 @@ const fn table() -> [u8; 256] {
         );
         if byte.is_ascii_alphanumeric() || mark {
             table[at] |= TOKEN;
+            if !byte.is_ascii_uppercase() {
+                table[at] |= LOWER;
+            }
         }
         if unreserved || sub_delim || matches!(byte, b':' | b'@' | b'/' | b'%') {
             table[at] |= PATH;
@@ -59,18 +64,18 @@ const fn table() -> [u8; 256] {
 
 /// Whether `byte` belongs to `class`.
 #[inline]
-pub(super) fn is(byte: u8, class: u8) -> bool {
+pub(crate) fn is(byte: u8, class: u8) -> bool {
     TABLE[usize::from(byte)] & class != 0
 }
 
 /// How many bytes at the start of `bytes` belong to `class`.
 #[inline]
-pub(super) fn run(bytes: &[u8], class: u8) -> usize {
+pub(crate) fn run(bytes: &[u8], class: u8) -> usize {
     bytes.iter().position(|&b| !is(b, class)).unwrap_or(bytes.len())
 }
 
 /// Whether `bytes` is a token (RFC 9110 §5.6.2).
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && run(bytes, TOKEN) == bytes.len()
 }
 
@@ -83,7 +88,7 @@ const DELS: u64 = u64::from_le_bytes([0x7f; 8]);
 ///
 /// Eight bytes at a time: what a line consists of is nearly always harmless.
 #[inline]
-pub(super) fn control(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn control(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*word);

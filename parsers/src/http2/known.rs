@@ -1,0 +1,165 @@
+//! What every field must be (RFC 9113 §8.2), and what those say that Weir must know.
+
+use super::Reason;
+use super::hpack::{Field, FieldList};
+use crate::http::chars::{LOWER, control, run};
+use crate::http::fields::{is_forbidden_trailer, is_override, length, same_but_for_underscores};
+
+/// The pseudo-header fields of one head, and what its other fields say.
+#[derive(Default)]
+pub(super) struct Known<'a> {
+    pub(super) method: Option<&'a [u8]>,
+    pub(super) scheme: Option<&'a [u8]>,
+    pub(super) authority: Option<&'a [u8]>,
+    pub(super) path: Option<&'a [u8]>,
+    pub(super) protocol: Option<&'a [u8]>,
+    pub(super) status: Option<&'a [u8]>,
+    pub(super) host: Option<&'a [u8]>,
+    pub(super) content_type: Option<&'a [u8]>,
+    pub(super) content_length: Option<u64>,
+    pub(super) override_header: Option<&'a [u8]>,
+    pub(super) traceparent: Option<&'a [u8]>,
+    pub(super) expect_continue: bool,
+    pub(super) grpc_status: Option<u32>,
+}
+
+impl<'a> Known<'a> {
+    /// Reads the fields of a head: pseudo-header fields, then the others.
+    pub(super) fn read(fields: &'a FieldList) -> Result<Self, Reason> {
+        let mut known = Known::default();
+        let mut regular = false;
+        for Field { name, value, .. } in fields.iter() {
+            check_value(value)?;
+            match name {
+                [b':', ..] if regular => return Err(Reason::PseudoAfterField),
+                [b':', ..] => known.pseudo(name, value)?,
+                _ => {
+                    regular = true;
+                    check_name(name)?;
+                    known.field(name, value)?;
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Reads the fields of a trailer section.
+    pub(super) fn trailers(fields: &'a FieldList) -> Result<Self, Reason> {
+        let mut known = Known::default();
+        for Field { name, value, .. } in fields.iter() {
+            check_value(value)?;
+            if name.first() == Some(&b':') {
+                return Err(Reason::PseudoInTrailers);
+            }
+            check_name(name)?;
+            if is_forbidden_trailer(name) {
+                return Err(Reason::ForbiddenTrailer);
+            }
+            known.field(name, value)?;
+        }
+        Ok(known)
+    }
+
+    fn pseudo(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Reason> {
+        let slot = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b":path" => &mut self.path,
+            b":protocol" => &mut self.protocol,
+            b":status" => &mut self.status,
+            _ => return Err(Reason::PseudoUnknown),
+        };
+        once(slot, value, Reason::PseudoRepeated)
+    }
+
+    #[inline]
+    fn field(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), Reason> {
+        // The length alone tells most fields apart; names are in lower case.
+        match name.len() {
+            2 if name == b"te" && !value.eq_ignore_ascii_case(b"trailers") => {
+                Err(Reason::TeInvalid)
+            }
+            4 if name == b"host" => once(&mut self.host, value, Reason::HostRepeated),
+            6 if name == b"expect" => self.expect(value),
+            7 if name == b"upgrade" => Err(Reason::ConnectionField),
+            10 if name == b"connection" || name == b"keep-alive" => Err(Reason::ConnectionField),
+            11 if name == b"traceparent" => {
+                self.traceparent.get_or_insert(value);
+                Ok(())
+            }
+            11 if name == b"grpc-status" => {
+                self.grpc_status = self.grpc_status.or(grpc_status(value));
+                Ok(())
+            }
+            12 if name == b"content-type" => {
+                once(&mut self.content_type, value, Reason::ContentTypeRepeated)
+            }
+            14 if same_but_for_underscores(name, b"content-length") => {
+                whole_name(name)?;
+                once(&mut self.content_length, length(value)?, Reason::ContentLengthRepeated)
+            }
+            16 if name == b"proxy-connection" => Err(Reason::ConnectionField),
+            17 if same_but_for_underscores(name, b"transfer-encoding") => {
+                whole_name(name)?;
+                Err(Reason::ConnectionField)
+            }
+            13.. if is_override(name) => {
+                once(&mut self.override_header, name, Reason::OverrideRepeated)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), Reason> {
+        self.expect_continue = value.eq_ignore_ascii_case(b"100-continue");
+        if self.expect_continue { Ok(()) } else { Err(Reason::ExpectUnknown) }
+    }
+}
+
+/// A name is a token without upper case (RFC 9113 §8.2.1).
+#[inline]
+fn check_name(name: &[u8]) -> Result<(), Reason> {
+    match name.get(run(name, LOWER)) {
+        None if name.is_empty() => Err(Reason::EmptyFieldName),
+        None => Ok(()),
+        Some(b'A'..=b'Z') => Err(Reason::FieldNameUpper),
+        Some(_) => Err(Reason::FieldNameInvalid),
+    }
+}
+
+/// A value has no controls but HTAB, and no whitespace around it (RFC 9113 §8.2.1).
+#[inline]
+fn check_value(value: &[u8]) -> Result<(), Reason> {
+    if let Some(&byte) = control(value).and_then(|at| value.get(at)) {
+        return Err(match byte {
+            b'\r' => Reason::Cr,
+            b'\n' => Reason::Lf,
+            0 => Reason::Nul,
+            _ => Reason::ControlByte,
+        });
+    }
+    match value {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => Err(Reason::ValueWhitespace),
+        _ => Ok(()),
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, repeated: Reason) -> Result<(), Reason> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(repeated),
+    }
+}
+
+fn whole_name(name: &[u8]) -> Result<(), Reason> {
+    if name.contains(&b'_') { Err(Reason::FramingLookAlike) } else { Ok(()) }
+}
+
+/// The number in a `grpc-status` field; none if it is not one.
+fn grpc_status(value: &[u8]) -> Option<u32> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
