@@ -127,6 +127,7 @@ struct Changed {
 fn protocol(operation: &Operation<'_>) -> Protocol {
     match operation {
         Operation::Http(_) => Protocol::Http,
+        Operation::Grpc(_) => Protocol::Grpc,
         Operation::Redis(_) => Protocol::Redis,
         Operation::Tls(_) => Protocol::Tls,
         Operation::Connection => Protocol::Opaque,

@@ -237,10 +237,10 @@ impl ConnReport {
     }
 
     /// What the transaction moved. The session of a connection that became opaque does not see
-    /// all of it.
+    /// all of it, as far as it has the connection for itself.
     fn bytes(&self, transaction: &Transaction, open: Option<&Open>) -> [u64; 2] {
         let mut bytes = [transaction.bytes_in, transaction.bytes_out];
-        if let Some(open) = open {
+        if let Some(open) = open.filter(|_| !transaction.is_stream) {
             let start = [open.start.bytes_in, open.start.bytes_out];
             for (i, bytes) in bytes.iter_mut().enumerate() {
                 *bytes = (*bytes).max(start[i] + (self.received[i] - open.received[i]));
@@ -317,6 +317,9 @@ impl Report for ConnReport {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            messages: None,
+            first_byte: None,
+            is_stream: false,
             learned,
         }
     }

@@ -153,7 +153,7 @@ impl Http {
             .and(|| asked(&self.override_header, &named, Short::Override))
     }
 
-    fn host_covered(&self, rule: &Rule, list: List) -> Fit {
+    pub(super) fn host_covered(&self, rule: &Rule, list: List) -> Fit {
         if rule.hosts.is_empty() {
             return Fit::Yes;
         }

@@ -24,6 +24,7 @@
 
 mod decide;
 mod fit;
+mod grpc;
 mod http;
 mod path;
 mod redis;
@@ -106,6 +107,7 @@ pub struct Masked(pub(crate) Kind);
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Http(http::Http),
+    Grpc(grpc::Grpc),
     Redis(redis::Redis),
     /// The server name.
     Tls(Known),
@@ -142,6 +144,7 @@ impl Masked {
     pub fn read(protocol: Protocol, record: &Record<'_>) -> Result<Self, BadRecord> {
         Ok(Self(match protocol {
             Protocol::Http => Kind::Http(http::Http::read(record)?),
+            Protocol::Grpc => Kind::Grpc(grpc::Grpc::read(record)?),
             Protocol::Redis => Kind::Redis(redis::Redis::read(record)?),
             Protocol::Tls => Kind::Tls(Known::of_name(record.host)),
             Protocol::Opaque => Kind::Connection(Spoken::Untold),

@@ -261,6 +261,7 @@ fn entry_text(protocol: Protocol, shape: &Shape) -> String {
     match protocol {
         Protocol::Http if has("authority") => format!("{command} {path}"),
         Protocol::Http => format!("{command} /{path}"),
+        Protocol::Grpc => format!("{command}/{path}"),
         _ => format!("{command} {mark}{path}"),
     }
 }
