@@ -208,9 +208,10 @@ fn grpc(mut text: &str) -> Result<Owned, BadOp> {
     let authority = word(&mut text, "the host, or -")?;
     let authority = (authority != "-").then(|| authority.to_owned());
     let call = word(&mut text, CALL)?;
-    // As in a path, it may begin with a slash.
-    let call = call.strip_prefix('/').unwrap_or(call);
-    let (service, method) = call.split_once('/').ok_or_else(|| bad(call, CALL))?;
+    let (service, method) = call
+        .split_once('/')
+        .filter(|(service, _)| !service.is_empty())
+        .ok_or_else(|| bad(call, CALL))?;
     if !text.trim().is_empty() {
         return Err(bad(text.trim(), "the end"));
     }

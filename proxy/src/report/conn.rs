@@ -292,13 +292,19 @@ impl Report for ConnReport {
                 let kept = showing.map(|(showing, _)| showing.load());
                 let kept = kept.as_deref().and_then(Option::as_ref);
                 let shown = kept.zip(known).and_then(|(kept, known)| kept.op(known));
-                let mut render =
-                    Render::new(local.take_text(), &mut local.scratch, full, self.mode)
-                        .knowing(known.map(|known| &**known))
-                        .showing(shown);
+                let mut render = Render::new(
+                    std::mem::take(&mut local.text),
+                    &mut local.scratch,
+                    full,
+                    self.mode,
+                )
+                .knowing(known.map(|known| &**known))
+                .showing(shown);
                 render.message(operation, detail);
                 let entries = &mut local.entries;
                 let text = render.finish(detail.traceparent, outcome.entry, &self.policy, entries);
+                let (text, room) = text.kept(|text| local.keep_text(text));
+                local.text = room;
                 if let (Some((showing, known)), None) = (showing, shown) {
                     showing.store(known, text.op_value());
                 }

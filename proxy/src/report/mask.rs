@@ -3,6 +3,7 @@
 //! A shape is written as an entry of a policy would be, so that it can become one.
 
 use weir_policy::class::classify;
+use weir_policy::entry::grpc::is_name;
 use weir_policy::op::{GrpcOp, HttpOp, KeySource, Keys, RedisOp, Script};
 use weir_policy::path::normalise;
 
@@ -180,7 +181,7 @@ pub(super) fn call(grpc: &GrpcOp<'_>, known: Option<&Known>, out: &mut Vec<u8>) 
             }
             let start = out.len();
             if is_new(piece, known) {
-                braces("new", out);
+                braces(if is_name(piece) { "new" } else { "" }, out);
             } else {
                 out.extend_from_slice(piece);
                 escape(start, PATH_SPECIAL, out);

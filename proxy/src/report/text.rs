@@ -95,6 +95,14 @@ impl Text {
         self.bytes
     }
 
+    /// In room that is kept for it; answers that in which it was rendered, empty.
+    pub(super) fn kept(self, keep: impl FnOnce(&[u8]) -> Vec<u8>) -> (Self, Vec<u8>) {
+        let kept = Self { bytes: keep(&self.bytes), ..self };
+        let mut room = self.bytes;
+        room.clear();
+        (kept, room)
+    }
+
     /// A copy, for what lives long.
     pub(super) fn copy(&self) -> Self {
         Self { bytes: self.bytes.clone(), ..*self }

@@ -44,6 +44,9 @@ fn name(text: &str, at: usize) -> Result<Box<str>, BadEntry> {
     if text.is_empty() {
         return Err(BadEntry::new(at, "nothing", FORM));
     }
+    if is_dots(text.as_bytes()) {
+        return Err(BadEntry::new(at, quoted(text), "a name"));
+    }
     let plain = |c: char| c.is_ascii() && is_plain(&(c as u8));
     if let Some(odd) = text.find(|c| !plain(c)) {
         return Err(BadEntry::new(at + odd, quoted(&text[odd..]), NAME));
@@ -58,9 +61,14 @@ fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-".contains(byte)
 }
 
+/// A path would lead elsewhere by it.
+fn is_dots(name: &[u8]) -> bool {
+    matches!(name, b"." | b"..")
+}
+
 /// Whether an entry can hold this as the name of a service or method.
 pub fn is_name(name: &[u8]) -> bool {
-    (1..=MOST).contains(&name.len()) && name.iter().all(is_plain)
+    (1..=MOST).contains(&name.len()) && name.iter().all(is_plain) && !is_dots(name)
 }
 
 impl GrpcPattern {
@@ -68,8 +76,8 @@ impl GrpcPattern {
     pub fn matches(&self, service: &[u8], method: &[u8]) -> bool {
         self.service.as_bytes() == service
             && match &self.method {
-                // As an entry that names one could not say it otherwise.
-                None => !method.is_empty() && !method.contains(&b'/'),
+                // What no entry could name is no method.
+                None => is_name(method),
                 Some(name) => name.as_bytes() == method,
             }
     }

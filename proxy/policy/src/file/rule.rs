@@ -234,9 +234,16 @@ fn applies(
     if protocol.is_some_and(|p| of.contains(&p)) {
         return true;
     }
-    let words: Vec<_> = of.iter().map(|p| p.as_str()).collect();
+    let (last, before) = of.split_last().map_or(("", of), |(last, rest)| (last.as_str(), rest));
+    let words = match before {
+        [] => last.to_owned(),
+        before => {
+            let before: Vec<_> = before.iter().map(|p| p.as_str()).collect();
+            format!("{} or {last}", before.join(", "))
+        }
+    };
     let at = reader.origin(node.referenced);
-    let expected = format!("it only with protocol {}", words.join(" or "));
+    let expected = format!("it only with protocol {words}");
     reader.error_at(at, &join(field, name), format!("the field {name:?}"), expected);
     false
 }

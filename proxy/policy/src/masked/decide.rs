@@ -45,6 +45,10 @@ pub fn decide(snapshot: &Snapshot, place: &Place, record: &Masked) -> Judgement 
         | (Some(Protocol::Grpc), Kind::Grpc(_))
         | (Some(Protocol::Redis), Kind::Redis(_))
         | (Some(Protocol::Tls), Kind::Tls(_)) => by_entries(snapshot, &rules, &record.0),
+        // Requests to a rule of protocol `http` are logged as such, calls or not.
+        (Some(Protocol::Grpc), Kind::Http(http)) if http.may_be_a_call() => {
+            Judgement::Undecidable(Undecided::new(Doubt::Spoken, None))
+        }
         (Some(_), Kind::Connection(Spoken::Untold)) => {
             Judgement::Undecidable(Undecided::new(Doubt::Spoken, None))
         }

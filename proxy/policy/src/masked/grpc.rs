@@ -25,8 +25,6 @@ enum Name {
     Odd,
     /// Seen too seldom to be shown.
     Hidden,
-    /// The log has cut it.
-    Cut,
 }
 
 impl Grpc {
@@ -36,12 +34,16 @@ impl Grpc {
         let sent = record.detail.map(uncut).filter(|(detail, cut)| !cut && stands_for(op, detail));
         let (text, cut) = sent.unwrap_or((op, cut));
         let (service, method) = match text.split_once('/') {
-            Some((service, method)) => (Name::of(service, false), Name::of(method, cut)),
-            None if cut => (Name::Cut, Name::Cut),
-            None => return Err(BadRecord("its op is not SERVICE/METHOD")),
+            Some((service, method)) if !cut => (Name::of(service), Name::of(method)),
+            // What is cut is longer than any two names in an entry.
+            _ if cut => (Name::Odd, Name::Odd),
+            _ => return Err(BadRecord("its op is not SERVICE/METHOD")),
         };
-        let op = format!("POST /{}", text.split('/').map(segment).collect::<Vec<_>>().join("/"));
-        let op = if cut { format!("{op}…") } else { op };
+        let path = match cut {
+            true => format!("{text}…"),
+            false => text.split('/').map(segment).collect::<Vec<_>>().join("/"),
+        };
+        let op = format!("POST /{path}");
         let http = Http::read(&Record { op: &op, detail: None, ..*record })?;
         Ok(Self { service, method, http })
     }
@@ -54,41 +56,28 @@ impl Grpc {
     /// Whether the entry covers the call, as `miss::covers` says of what is known whole.
     pub(super) fn covered(&self, rule: &Rule, list: List, pattern: &GrpcPattern) -> Fit {
         self.service
-            .is(&pattern.service)
-            .and(|| match &pattern.method {
-                Some(method) => self.method.is(method),
-                None => self.method.is_one(),
-            })
+            .is(Some(&pattern.service))
+            .and(|| self.method.is(pattern.method.as_deref()))
             .and(|| self.http.host_covered(rule, list))
     }
 }
 
 impl Name {
-    fn of(text: &str, cut: bool) -> Self {
+    fn of(text: &str) -> Self {
         match text {
-            _ if cut => Name::Cut,
             "{new}" => Name::Hidden,
             text if is_name(text.as_bytes()) => Name::This(text.to_owned()),
             _ => Name::Odd,
         }
     }
 
-    fn is(&self, name: &str) -> Fit {
-        match self {
-            Name::This(this) => Fit::of(this == name),
-            // What is cut is longer than any name in an entry.
-            Name::Odd | Name::Cut => Fit::OTHER,
-            Name::Hidden => Fit::Maybe(Doubt::Value),
-        }
-    }
-
-    /// Whether it is a method, whichever.
-    fn is_one(&self) -> Fit {
-        match self {
-            Name::This(_) | Name::Hidden => Fit::Yes,
-            // Its form is not told.
-            Name::Odd => Fit::Maybe(Doubt::Value),
-            Name::Cut => Fit::Maybe(Doubt::Cut),
+    /// Whether it is this one; none: any.
+    fn is(&self, name: Option<&str>) -> Fit {
+        match (self, name) {
+            (Name::Odd, _) => Fit::OTHER,
+            (Name::This(_) | Name::Hidden, None) => Fit::Yes,
+            (Name::This(this), Some(name)) => Fit::of(this == name),
+            (Name::Hidden, Some(_)) => Fit::Maybe(Doubt::Value),
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - paths are in normal form, so that `%25` may have been sent as `%`; the names of parameters are
 //!   as sent;
 //! - `\{`, `\}`, `\*`, `\\` (in keys also `\&`, `\ ` and `\xHH`) are the characters themselves;
+//! - of a gRPC call `{new}` is a service or method that an entry could name, `{}` one that none could;
 //! - a final `…` says that the text goes on;
 //! - a command shows each pattern of keys once, and none where its keys cannot all be known.
 //!

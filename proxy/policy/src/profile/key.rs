@@ -239,6 +239,11 @@ pub(super) fn separator(protocol: Protocol) -> char {
     }
 }
 
+/// Whether a place may become variable: the names of a schema are a list, however long.
+pub(super) fn may_vary(protocol: Protocol) -> bool {
+    protocol != Protocol::Grpc
+}
+
 /// The class that a part names.
 pub(super) fn class(part: &str) -> Option<crate::class::Class> {
     let name = part.strip_prefix('{')?.strip_suffix('}')?;
@@ -391,6 +396,22 @@ mod tests {
         assert_eq!(redis("db0 SUBSCRIBE &a &b"), "SUBSCRIBE,channel,together a b");
         assert_eq!(redis("db0 SORT cart:7 ?"), "SORT,unknown");
         assert_eq!(redis("db0 FCALL f k"), "FCALL,function:f k");
+    }
+
+    #[test]
+    fn of_grpc() {
+        let grpc = |text| key(Protocol::Grpc, text);
+        assert_eq!(grpc("- shop.Cart/AddItem"), "shop.Cart/AddItem");
+        // Whatever they look like, names are no values.
+        assert_eq!(grpc("- 7/0123456789abcdef"), "7/0123456789abcdef");
+        assert_eq!(parts(Protocol::Grpc, "shop.Cart/AddItem"), ["shop.Cart", "AddItem"]);
+        assert!(is_probe(Protocol::Grpc, "grpc.health.v1.Health/Check"));
+        for odd in
+            ["- shop.Cart/", "- shop.Cart/a/b", "- shop.Cart/{int}", "- shop.Cart/..", "- a:b/c"]
+        {
+            let op = OwnedOp::parse(Protocol::Grpc, odd).unwrap();
+            assert_eq!(write(&op.operation(), &mut Vec::new()), Err(Unlearnable), "{odd}");
+        }
     }
 
     #[test]
