@@ -32,9 +32,10 @@ fuzz_target!(|input: &[u8]| {
     let endpoint = Endpoint { side: Side::Inbound, peer, port };
     let mut admission = POLICY.admit(&endpoint);
     admission.refusal = match how >> 3 & 3 {
-        0 | 1 => Refusal::Close,
-        2 => Refusal::Answer,
-        _ => Refusal::Reset,
+        0 => None,
+        1 => Some(Refusal::Close),
+        2 => Some(Refusal::Answer),
+        _ => Some(Refusal::Reset),
     };
     let mut limits = Limits::default();
     if how & 0x20 != 0 {

@@ -263,6 +263,9 @@ impl Report for Records {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            messages: None,
+            first_byte: None,
+            is_stream: false,
             learned: weir::learn::Learned::default(),
         }
     }

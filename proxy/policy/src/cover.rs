@@ -15,6 +15,10 @@ use crate::pattern::{Sequence, Token};
 pub(crate) fn entry_covers(wide: &Entry, narrow: &Entry) -> bool {
     let pattern = match (&wide.pattern, &narrow.pattern) {
         (Pattern::Http(wide), Pattern::Http(narrow)) => http(wide, narrow),
+        (Pattern::Grpc(wide), Pattern::Grpc(narrow)) => {
+            let method = wide.method.is_none() || wide.method == narrow.method;
+            wide.service == narrow.service && method
+        }
         (Pattern::Redis(wide), Pattern::Redis(narrow)) => redis(wide, narrow),
         (Pattern::Tls(wide), Pattern::Tls(narrow)) => match (wide, narrow) {
             (SniPattern::Name(wide), SniPattern::Name(narrow)) => host_covers(wide, narrow),

@@ -82,8 +82,9 @@ pub struct Admission {
     pub mode: Option<Mode>,
     /// The protocol that the rules require; none: detection decides.
     pub protocol: Option<Protocol>,
-    /// How a refusal is told.
-    pub refusal: Refusal,
+    /// How a refusal is told. None: as the protocol has it by default, `answer` on HTTP/2 and
+    /// `close` on everything else.
+    pub refusal: Option<Refusal>,
     /// What to do with bytes that cannot be read.
     pub unread: Unread,
     /// Whether the connection as such is inside the policy.
@@ -130,13 +131,15 @@ impl Unread {
 }
 
 impl Refusal {
-    /// The stricter of two: reset before close before answer.
-    pub(crate) fn strictest(self, other: Self) -> Self {
-        let strict = |r| match r {
-            Refusal::Answer => 0,
-            Refusal::Close => 1,
-            Refusal::Reset => 2,
+    /// The stricter of two: reset before close before answer. A default that is `answer` or
+    /// `close` by protocol stands between these.
+    pub(crate) fn strictest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let strict = |refusal| match refusal {
+            Some(Refusal::Answer) => 0,
+            None => 1,
+            Some(Refusal::Close) => 2,
+            Some(Refusal::Reset) => 3,
         };
-        if strict(other) > strict(self) { other } else { self }
+        if strict(other) > strict(one) { other } else { one }
     }
 }

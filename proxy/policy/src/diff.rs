@@ -315,7 +315,10 @@ fn settings(
                 out.push(format!("{side} mode: {} becomes {}", old.mode, new.mode));
             }
             if old.refusal != new.refusal {
-                out.push(format!("{side} refusal: {} becomes {}", old.refusal, new.refusal));
+                let word =
+                    |refusal: Option<Refusal>| refusal.map_or("the default", Refusal::as_str);
+                let (old, new) = (word(old.refusal), word(new.refusal));
+                out.push(format!("{side} refusal: {old} becomes {new}"));
             }
             if old.unread != new.unread {
                 out.push(format!(
@@ -330,7 +333,7 @@ fn settings(
 
 struct Settings {
     mode: Mode,
-    refusal: Refusal,
+    refusal: Option<Refusal>,
     unread: Unread,
 }
 
@@ -345,12 +348,12 @@ impl Settings {
         };
         let first = governing.next().map(one).unwrap_or(Self {
             mode: default,
-            refusal: Refusal::default(),
+            refusal: None,
             unread: Unread::default(),
         });
         governing.map(one).fold(first, |a, b| Self {
             mode: a.mode.max(b.mode),
-            refusal: a.refusal.strictest(b.refusal),
+            refusal: Refusal::strictest(a.refusal, b.refusal),
             unread: a.unread.strictest(b.unread),
         })
     }

@@ -37,6 +37,17 @@ pub struct LearnedRule {
     pub left: Vec<(LearnedEntry, String)>,
 }
 
+impl LearnedRule {
+    /// Writes gRPC calls as the HTTP requests that they are to a rule of protocol `http`.
+    pub(crate) fn write_as_http(&mut self) {
+        self.protocol = Protocol::Http;
+        let left = self.left.iter_mut().map(|(entry, _)| entry);
+        for entry in self.entries.iter_mut().chain(left) {
+            entry.op = format!("POST /{}", entry.op);
+        }
+    }
+}
+
 /// One allow entry with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LearnedEntry {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use crate::entry::http::{HttpPattern, HttpTarget};
 use crate::entry::redis::{RedisPattern, ScriptPattern, Subcommand};
-use crate::entry::{Entry, List, Pattern, SniPattern};
+use crate::entry::{Entry, GrpcPattern, List, Pattern, SniPattern};
 use crate::host::Host;
 use crate::model::{Addresses, Rule};
-use crate::op::{Endpoint, HttpOp, Keys, Operation, RedisOp, Script};
+use crate::op::{Endpoint, GrpcOp, HttpOp, Keys, Operation, RedisOp, Script};
 use crate::path::{Ambiguities, ambiguities};
 use crate::pattern::{KeyText, PathText, Separators, Sequence, Text, Token, fixed_start};
 use crate::peers::{number, ranges};
@@ -27,7 +27,7 @@ pub(crate) enum Miss {
     Upgrade(String),
     /// Ambiguities that are not permitted.
     Ambiguous(Vec<&'static str>),
-    /// Another method; the path is covered.
+    /// Another method; the path or service is covered.
     Method,
     /// The path, or what `target` names, is another; with how many parts are the same.
     Path { same_parts: std::cmp::Reverse<usize>, why: String },
@@ -73,6 +73,10 @@ pub(crate) fn covers(
 ) -> Result<(), Miss> {
     match (&entry.pattern, operation) {
         (Pattern::Http(pattern), Operation::Http(op)) => http(rule, list, entry, pattern, op),
+        (Pattern::Http(pattern), Operation::Grpc(op)) => {
+            op.as_http(|op| http(rule, list, entry, pattern, op))
+        }
+        (Pattern::Grpc(pattern), Operation::Grpc(op)) => grpc(rule, list, pattern, op),
         (Pattern::Redis(pattern), Operation::Redis(op)) => redis(rule, list, pattern, op),
         (Pattern::Tls(pattern), Operation::Tls(op)) => {
             let host = op.sni.and_then(Host::of_name);
@@ -99,8 +103,8 @@ pub(crate) fn serves(
     let in_peers =
         || ranges(&rule.peers, addresses).iter().any(|(from, to)| (*from..=*to).contains(&peer));
     let limits = match operation {
-        Operation::Http(op) => {
-            let host = op.authority.and_then(Host::of_authority);
+        Operation::Http(HttpOp { authority, .. }) | Operation::Grpc(GrpcOp { authority, .. }) => {
+            let host = authority.and_then(Host::of_authority);
             covers_host(rule, host.map(|(host, _)| host).as_ref())
         }
         Operation::Tls(op) => covers_host(rule, op.sni.and_then(Host::of_name).as_ref()),
@@ -156,6 +160,19 @@ fn http(
     match host {
         None if list == List::Deny => Ok(()),
         _ => covers_host(rule, host.map(|(host, _)| host).as_ref()),
+    }
+}
+
+fn grpc(rule: &Rule, list: List, pattern: &GrpcPattern, op: &GrpcOp<'_>) -> Result<(), Miss> {
+    if pattern.service.as_bytes() != op.service {
+        return Err(Miss::Other);
+    }
+    if !pattern.matches(op.service, op.method) {
+        return Err(Miss::Method);
+    }
+    match op.authority.and_then(Host::of_authority) {
+        None if list == List::Deny => Ok(()),
+        host => covers_host(rule, host.map(|(host, _)| host).as_ref()),
     }
 }
 

@@ -28,7 +28,7 @@ pub struct TrafficPolicy {
     /// `spec.outbound`; none: not governed.
     pub outbound: Option<Vec<Rule>>,
     /// `spec.refusal`.
-    pub refusal: Refusal,
+    pub refusal: Option<Refusal>,
     /// `spec.unread`.
     pub unread: Unread,
     /// What loads and is probably not meant.

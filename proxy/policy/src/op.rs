@@ -16,8 +16,10 @@ pub enum Side {
 /// A protocol that a rule can require, or that detection can find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// HTTP/1.0 and HTTP/1.1 (RFC 9112). HTTP/2 joins it under the same policy name.
+    /// HTTP/1.x (RFC 9112) and HTTP/2 (RFC 9113).
     Http,
+    /// gRPC over HTTP/2 (the "gRPC over HTTP2" document of the gRPC project).
+    Grpc,
     /// RESP2 and RESP3.
     Redis,
     /// TLS that is not terminated: judged by SNI.
@@ -31,6 +33,8 @@ pub enum Protocol {
 pub enum Operation<'a> {
     /// An HTTP request.
     Http(HttpOp<'a>),
+    /// A gRPC call.
+    Grpc(GrpcOp<'a>),
     /// A Redis command.
     Redis(RedisOp<'a>),
     /// A TLS connection.
@@ -53,6 +57,50 @@ pub struct HttpOp<'a> {
     /// A field that overrides the method or URL is present (`X-HTTP-Method-Override`, …):
     /// the first one's name as sent.
     pub override_header: Option<&'a [u8]>,
+}
+
+/// A gRPC call in policy terms. Under a rule that requires `http` it is an HTTP request like any
+/// other, [`Operation::Http`]; where one is decided all the same it counts as `POST` of its path.
+#[derive(Clone, Debug)]
+pub struct GrpcOp<'a> {
+    /// `package.Service`: what stands between the slashes of `:path`, as sent.
+    pub service: &'a [u8],
+    /// What stands behind the second slash, as sent.
+    pub method: &'a [u8],
+    /// The authority, as sent, port included.
+    pub authority: Option<&'a [u8]>,
+}
+
+impl GrpcOp<'_> {
+    /// As the HTTP request that it is: `POST /package.Service/Method`. Nothing is allocated
+    /// unless its path is longer than any that an entry could name.
+    pub(crate) fn as_http<R>(&self, f: impl FnOnce(&HttpOp<'_>) -> R) -> R {
+        const ROOM: usize = 520;
+        let pieces = [b"/", self.service, b"/", self.method];
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        let (mut near, mut far) = ([0; ROOM], Vec::new());
+        let path = match near.get_mut(..length) {
+            Some(path) => {
+                let mut at = 0;
+                for piece in pieces {
+                    path[at..at + piece.len()].copy_from_slice(piece);
+                    at += piece.len();
+                }
+                path
+            }
+            None => {
+                pieces.iter().for_each(|piece| far.extend_from_slice(piece));
+                &mut far[..]
+            }
+        };
+        f(&HttpOp {
+            method: b"POST",
+            authority: self.authority,
+            path,
+            upgrade: None,
+            override_header: None,
+        })
+    }
 }
 
 /// A Redis command in policy terms.

@@ -89,6 +89,9 @@ pub fn suggest(
     operation: &Operation<'_>,
 ) -> Result<Suggestion, Nothing> {
     let admission = snapshot.admit(endpoint);
+    if let (Operation::Grpc(grpc), Some(Protocol::Http)) = (operation, admission.protocol) {
+        return grpc.as_http(|http| suggest(snapshot, endpoint, &Operation::Http(http.clone())));
+    }
     match snapshot.decide(&admission.rules, endpoint, operation) {
         Decision::Allowed(_) | Decision::Ungoverned => return Err(Nothing::Allowed),
         Decision::Violation(Violation::Denied, entry) => {
@@ -127,6 +130,7 @@ struct Changed {
 fn protocol(operation: &Operation<'_>) -> Protocol {
     match operation {
         Operation::Http(_) => Protocol::Http,
+        Operation::Grpc(_) => Protocol::Grpc,
         Operation::Redis(_) => Protocol::Redis,
         Operation::Tls(_) => Protocol::Tls,
         Operation::Connection => Protocol::Opaque,

@@ -3,6 +3,7 @@
 //! ```text
 //! inbound 10.0.0.7 :8080 http cart.shop GET /carts/7
 //! inbound 10.0.0.7 :8080 http - GET /live upgrade=websocket override=X-HTTP-Method-Override
+//! inbound 10.0.0.7 :9090 grpc cart.shop shop.Cart/AddItem
 //! outbound 10.9.0.5 :6379 redis db0 SET cart:7
 //! outbound 10.9.0.5 :6379 redis db0,1 EVALSHA sha1:… cart:7
 //! outbound 10.9.0.5 :6379 redis db0 SORT cart:7 ?
@@ -18,7 +19,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::op::{
-    Endpoint, HttpOp, KeySource, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp,
+    Endpoint, GrpcOp, HttpOp, KeySource, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp,
 };
 
 /// An operation on a connection, owned.
@@ -42,6 +43,11 @@ enum Owned {
         path: String,
         upgrade: Option<String>,
         override_header: Option<String>,
+    },
+    Grpc {
+        service: String,
+        method: String,
+        authority: Option<String>,
     },
     Redis {
         databases: Vec<u32>,
@@ -117,7 +123,7 @@ impl FromStr for OpText {
     }
 }
 
-const PROTOCOLS: &str = "http, redis, tls or opaque";
+const PROTOCOLS: &str = "http, grpc, redis, tls or opaque";
 
 impl OwnedOp {
     /// Reads what follows the protocol's name.
@@ -127,6 +133,7 @@ impl OwnedOp {
     pub fn parse(protocol: Protocol, text: &str) -> Result<Self, BadOp> {
         match protocol {
             Protocol::Http => http(text),
+            Protocol::Grpc => grpc(text),
             Protocol::Redis => redis(text),
             Protocol::Tls => tls(text),
             Protocol::Opaque if text.trim().is_empty() => Ok(Owned::Connection),
@@ -147,6 +154,11 @@ impl OwnedOp {
                     override_header: override_header.as_deref().map(str::as_bytes),
                 })
             }
+            Owned::Grpc { service, method, authority } => Operation::Grpc(GrpcOp {
+                service: service.as_bytes(),
+                method: method.as_bytes(),
+                authority: authority.as_deref().map(str::as_bytes),
+            }),
             Owned::Redis { databases, command, subcommand, keys, channels, script } => {
                 Operation::Redis(RedisOp {
                     databases,
@@ -189,6 +201,21 @@ fn http(mut text: &str) -> Result<Owned, BadOp> {
         }
     }
     Ok(Owned::Http { method, authority, path, upgrade, override_header })
+}
+
+fn grpc(mut text: &str) -> Result<Owned, BadOp> {
+    const CALL: &str = "package.Service/Method";
+    let authority = word(&mut text, "the host, or -")?;
+    let authority = (authority != "-").then(|| authority.to_owned());
+    let call = word(&mut text, CALL)?;
+    let (service, method) = call
+        .split_once('/')
+        .filter(|(service, _)| !service.is_empty())
+        .ok_or_else(|| bad(call, CALL))?;
+    if !text.trim().is_empty() {
+        return Err(bad(text.trim(), "the end"));
+    }
+    Ok(Owned::Grpc { service: service.to_owned(), method: method.to_owned(), authority })
 }
 
 fn redis(mut text: &str) -> Result<Owned, BadOp> {
@@ -275,10 +302,7 @@ fn tls(mut text: &str) -> Result<Owned, BadOp> {
 pub fn write(operation: &Operation<'_>, f: &mut impl fmt::Write) -> fmt::Result {
     match operation {
         Operation::Http(op) => {
-            match op.authority {
-                Some(authority) => write!(f, "{} ", authority.escape_ascii())?,
-                None => f.write_str("- ")?,
-            }
+            host(op.authority, f)?;
             write!(f, "{}", op.method.escape_ascii())?;
             if !op.path.is_empty() {
                 write!(f, " {}", op.path.escape_ascii())?;
@@ -291,10 +315,21 @@ pub fn write(operation: &Operation<'_>, f: &mut impl fmt::Write) -> fmt::Result 
             }
             Ok(())
         }
+        Operation::Grpc(op) => {
+            host(op.authority, f)?;
+            write!(f, "{}/{}", op.service.escape_ascii(), op.method.escape_ascii())
+        }
         Operation::Redis(op) => redis_words(op, f),
         Operation::Tls(TlsOp { sni: Some(name) }) => write!(f, "sni {}", name.escape_ascii()),
         Operation::Tls(TlsOp { sni: None }) => f.write_str("sni none"),
         Operation::Connection => f.write_str("connection"),
+    }
+}
+
+fn host(authority: Option<&[u8]>, f: &mut impl fmt::Write) -> fmt::Result {
+    match authority {
+        Some(authority) => write!(f, "{} ", authority.escape_ascii()),
+        None => f.write_str("- "),
     }
 }
 
@@ -366,6 +401,8 @@ mod tests {
         ] {
             round(Protocol::Redis, text);
         }
+        round(Protocol::Grpc, "cart.shop:9090 shop.Cart/AddItem");
+        round(Protocol::Grpc, "- Echo/Say");
         round(Protocol::Tls, "sni shop.example");
         round(Protocol::Tls, "sni none");
     }
@@ -386,16 +423,15 @@ mod tests {
         assert_eq!(said("inbound 10.0.0.1 80"), "found \"80\", expected the port, such as :8080");
         assert_eq!(
             said("inbound 10.0.0.1 :80 smtp"),
-            "found \"smtp\", expected http, redis, tls or opaque"
+            "found \"smtp\", expected http, grpc, redis, tls or opaque"
         );
         assert!("inbound ::1 :80 http - GET /x?q=1".parse::<OpText>().is_ok());
     }
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "\\PC{0,60}", which in 0usize..4) {
-            let protocols = [Protocol::Http, Protocol::Redis, Protocol::Tls, Protocol::Opaque];
-            let _ = OwnedOp::parse(protocols[which], &text);
+        fn any_text_is_read_or_refused(text in "\\PC{0,60}", which in 0..Protocol::WORDS.len()) {
+            let _ = OwnedOp::parse(Protocol::WORDS[which].parse().unwrap(), &text);
             let _ = text.parse::<OpText>();
         }
     }

@@ -61,7 +61,7 @@ macro_rules! words {
 
 words!(Mode { Learn = "learn", Monitor = "monitor", Enforce = "enforce" });
 words!(Refusal { Close = "close", Answer = "answer", Reset = "reset" });
-words!(Protocol { Http = "http", Redis = "redis", Tls = "tls", Opaque = "opaque" | "tcp" });
+words!(Protocol { Http = "http", Grpc = "grpc", Redis = "redis", Tls = "tls", Opaque = "opaque" | "tcp" });
 words!(Side { Inbound = "inbound", Outbound = "outbound" });
 
 impl Violation {

@@ -111,6 +111,10 @@ fn logged(operation: &Operation<'_>) -> (String, String, KeysTold) {
             let unknown = matches!(redis.keys, Keys::Unknown);
             (op, detail, if unknown { KeysTold::Unknown } else { KeysTold::All })
         }
+        Operation::Grpc(grpc) => {
+            let op = format!("{}/{}", text(grpc.service), text(grpc.method));
+            (op.clone(), op, KeysTold::All)
+        }
         _ => (String::new(), String::new(), KeysTold::All),
     }
 }
@@ -124,6 +128,7 @@ fn replayed(snapshot: &Snapshot, protocol: Protocol, operation: &Operation<'_>) 
         Operation::Http(http) => {
             texts = [http.authority, http.upgrade, http.override_header].map(|t| t.map(text));
         }
+        Operation::Grpc(grpc) => texts[0] = grpc.authority.map(text),
         Operation::Tls(tls) => texts[0] = tls.sni.map(text),
         Operation::Redis(redis) => {
             let numbers: Vec<_> = redis.databases.iter().map(ToString::to_string).collect();
@@ -233,4 +238,12 @@ const NOTHING: &[&str] = &[
     "cart.shop GET *",
     "x GET /live upgrade=h2c",
     "db.shop CONNECT",
+    "- grpc.health.v1.Health/",
+    "- grpc.health.v1.Health/a/b",
+    "- shop.Cart/",
+    "- shop.Cart/%41ddItem",
+    "- shop.Cart/*",
+    "- shop.Cart/AddItem/",
+    "- shop.Cart/AddItem/x",
+    "- x/shop.Cart/AddItem",
 ];

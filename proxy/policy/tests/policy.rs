@@ -84,7 +84,7 @@ fn the_policy_of_the_docs_decides() {
     let admission = shop.admit(&peer);
     assert_eq!(admission.mode, Some(Mode::Enforce));
     assert_eq!(admission.protocol, Some(Protocol::Http));
-    assert_eq!(admission.refusal, Refusal::Close);
+    assert_eq!(admission.refusal, Some(Refusal::Close));
     assert_eq!(admission.verdict, AdmissionVerdict::Governed);
     assert_eq!(
         decide(&shop, &peer, &http("GET", "/carts/7")),
@@ -390,7 +390,7 @@ mod several {
         let admission = compile(&text).admit(&inbound("10.0.0.1", 80));
         // No rule of b matches: it counts with its own mode.
         assert_eq!(admission.mode, Some(Mode::Enforce));
-        assert_eq!(admission.refusal, Refusal::Reset);
+        assert_eq!(admission.refusal, Some(Refusal::Reset));
         assert!(admission.unread.refuse_encrypted);
         assert!(admission.unread.refuse_unknown);
         // A policy that does not govern the side has no say in it.

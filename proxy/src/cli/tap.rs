@@ -40,6 +40,9 @@ use table::Table;
     weir tap --protocol http --op 'GET /carts/*' --peer 10.0.0.0/8 --slower-than 100ms
     weir tap --op '*/carts*' --status 5xx --status 429
 
+  Which gRPC calls are refused their right, by servers or by Weir:
+    weir tap --protocol grpc --status PERMISSION_DENIED
+
   The next hundred Redis commands, as JSON:
     weir tap --protocol redis --count 100 | jq -r .op | sort | uniq -c
 
@@ -74,7 +77,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "GLOB")]
     op: Vec<Glob>,
 
-    /// Answered so: 503, WRONGTYPE, ok; a class as 5xx; or a comparison as '>=400'
+    /// Answered so: 503, UNAVAILABLE, WRONGTYPE, ok; a class as 5xx; or a comparison as '>=400'
     #[arg(long)]
     status: Vec<Answers>,
 

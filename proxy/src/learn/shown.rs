@@ -52,7 +52,7 @@ pub(crate) fn is_whole(operation: &Operation<'_>) -> bool {
     match operation {
         // A tunnel is shown with its end.
         Operation::Http(http) => !http.path.is_empty() && http.method != b"CONNECT",
-        Operation::Redis(_) => true,
+        Operation::Grpc(_) | Operation::Redis(_) => true,
         Operation::Tls(_) | Operation::Connection => false,
     }
 }

@@ -49,7 +49,7 @@ impl Words {
             let rules = [Side::Inbound, Side::Outbound].map(|side| policy.rules(side));
             for rule in rules.into_iter().flatten().flatten() {
                 let entries = rule.allow.iter().chain(&rule.deny);
-                entries.flat_map(sequences).for_each(|sequence| literals(sequence, &mut words));
+                entries.for_each(|entry| of_entry(entry, &mut words));
             }
         }
         self.change(|sources| std::mem::replace(&mut sources.policy, words));
@@ -66,14 +66,21 @@ impl Words {
     }
 }
 
-fn sequences(entry: &Entry) -> Vec<&Sequence> {
+fn of_entry(entry: &Entry, words: &mut Known) {
     match &entry.pattern {
         Pattern::Http(http) => match &http.target {
-            HttpTarget::Path(path) => vec![path],
-            HttpTarget::Asterisk | HttpTarget::Connect(_) => Vec::new(),
+            HttpTarget::Path(path) => literals(path, words),
+            HttpTarget::Asterisk | HttpTarget::Connect(_) => {}
         },
-        Pattern::Redis(redis) => redis.keys.iter().chain(&redis.channels).collect(),
-        Pattern::Tls(_) => Vec::new(),
+        Pattern::Grpc(grpc) => {
+            let names = std::iter::once(&grpc.service).chain(&grpc.method);
+            words.extend(names.map(|name| Box::from(name.as_bytes())));
+        }
+        Pattern::Redis(redis) => {
+            let patterns = redis.keys.iter().chain(&redis.channels);
+            patterns.for_each(|pattern| literals(pattern, words));
+        }
+        Pattern::Tls(_) => {}
     }
 }
 
@@ -141,6 +148,7 @@ spec:
   - {from: [{any: true}], ports: [80], protocol: http, allow: ["GET /carts/{int}/it%65ms"], deny: ["GET /admin/*"]}
   outbound:
   - {to: [{any: true}], ports: [6379], protocol: redis, allow: ["GET cart:{int}:a\\x20b", "SUBSCRIBE &news:*"]}
+  - {to: [{any: true}], ports: [9090], protocol: grpc, allow: [shop.Cart/AddItem, "shop.Stock/*"]}
 "#;
         let policies = weir_policy::parse("t.yaml", file).unwrap();
         let defaults = Defaults { mode: Mode::Learn, today: "2026-11-23".parse().unwrap() };
@@ -150,7 +158,18 @@ spec:
         let known = words.load();
         let mut known: Vec<&[u8]> = known.iter().map(|word| &**word).collect();
         known.sort_unstable();
-        assert_eq!(known, [&b"a b"[..], b"admin", b"cart", b"carts", b"items", b"news"]);
+        let expected: [&[u8]; 9] = [
+            b"AddItem",
+            b"a b",
+            b"admin",
+            b"cart",
+            b"carts",
+            b"items",
+            b"news",
+            b"shop.Cart",
+            b"shop.Stock",
+        ];
+        assert_eq!(known, expected);
         words.of_policy(&Snapshot::default());
         assert!(words.load().is_empty());
     }

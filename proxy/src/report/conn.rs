@@ -237,10 +237,10 @@ impl ConnReport {
     }
 
     /// What the transaction moved. The session of a connection that became opaque does not see
-    /// all of it.
+    /// all of it, as far as it has the connection for itself.
     fn bytes(&self, transaction: &Transaction, open: Option<&Open>) -> [u64; 2] {
         let mut bytes = [transaction.bytes_in, transaction.bytes_out];
-        if let Some(open) = open {
+        if let Some(open) = open.filter(|_| !transaction.is_stream) {
             let start = [open.start.bytes_in, open.start.bytes_out];
             for (i, bytes) in bytes.iter_mut().enumerate() {
                 *bytes = (*bytes).max(start[i] + (self.received[i] - open.received[i]));
@@ -292,13 +292,19 @@ impl Report for ConnReport {
                 let kept = showing.map(|(showing, _)| showing.load());
                 let kept = kept.as_deref().and_then(Option::as_ref);
                 let shown = kept.zip(known).and_then(|(kept, known)| kept.op(known));
-                let mut render =
-                    Render::new(local.take_text(), &mut local.scratch, full, self.mode)
-                        .knowing(known.map(|known| &**known))
-                        .showing(shown);
+                let mut render = Render::new(
+                    std::mem::take(&mut local.text),
+                    &mut local.scratch,
+                    full,
+                    self.mode,
+                )
+                .knowing(known.map(|known| &**known))
+                .showing(shown);
                 render.message(operation, detail);
                 let entries = &mut local.entries;
                 let text = render.finish(detail.traceparent, outcome.entry, &self.policy, entries);
+                let (text, room) = text.kept(|text| local.keep_text(text));
+                local.text = room;
                 if let (Some((showing, known)), None) = (showing, shown) {
                     showing.store(known, text.op_value());
                 }
@@ -317,6 +323,9 @@ impl Report for ConnReport {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            messages: None,
+            first_byte: None,
+            is_stream: false,
             learned,
         }
     }

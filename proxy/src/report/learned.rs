@@ -55,6 +55,7 @@ pub(super) fn result(transaction: &Transaction, over: bool) -> Option<LearnedRes
     }
     let accepted = match (transaction.protocol, transaction.status) {
         (Protocol::Http, Status::Http(code)) => Some(code < 400),
+        (Protocol::Grpc, Status::Grpc(code)) => Some(code == 0),
         (Protocol::Redis, Status::Ok) => Some(true),
         (Protocol::Redis, Status::Error(_)) => Some(false),
         (Protocol::Tls | Protocol::Opaque, _) if transaction.bytes_out > 0 => Some(true),

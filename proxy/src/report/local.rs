@@ -15,9 +15,10 @@ use crate::learn::Table;
 /// A batch goes to the writer when it is this long: each wakes the writer's thread, which costs as
 /// much as several records where both share a core.
 const BATCH: usize = 96 << 10;
-/// How many spare texts a thread keeps, and how large.
+/// How many spare texts of each size a thread keeps, and the sizes. A text lives as long as its
+/// transaction, of which a connection may have hundreds: it takes little more room than it needs.
 const SPARE_TEXTS: usize = 512;
-const SPARE_TEXT: usize = 2 << 10;
+const TEXT_SIZES: [usize; 3] = [256, 512, 1024];
 
 /// One thread's share of reporting.
 #[derive(Default)]
@@ -37,7 +38,10 @@ pub(super) struct Local {
     pub(super) entries: Entries,
     /// What the profile is to know.
     pub(super) learned: Table,
-    texts: Vec<Vec<u8>>,
+    /// Room for a text that is being rendered.
+    pub(super) text: Vec<u8>,
+    /// By size.
+    texts: [Vec<Vec<u8>>; TEXT_SIZES.len()],
 }
 
 thread_local! {
@@ -50,16 +54,25 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Local) -> R) -> R {
 }
 
 impl Local {
-    /// Room for a text.
-    pub(super) fn take_text(&mut self) -> Vec<u8> {
-        self.texts.pop().unwrap_or_default()
+    /// A text in little more room than it needs.
+    pub(super) fn keep_text(&mut self, text: &[u8]) -> Vec<u8> {
+        let Some(size) = TEXT_SIZES.iter().position(|size| text.len() <= *size) else {
+            return text.to_vec();
+        };
+        let room = self.texts[size].pop();
+        let mut room = room.unwrap_or_else(|| Vec::with_capacity(TEXT_SIZES[size]));
+        room.extend_from_slice(text);
+        room
     }
 
-    /// Takes the room back.
+    /// Takes its room back.
     pub(super) fn give_text(&mut self, mut text: Vec<u8>) {
-        if self.texts.len() < SPARE_TEXTS && (1..=SPARE_TEXT).contains(&text.capacity()) {
+        let size = TEXT_SIZES.iter().position(|size| text.capacity() == *size);
+        if let Some(spare) = size.map(|size| &mut self.texts[size])
+            && spare.len() < SPARE_TEXTS
+        {
             text.clear();
-            self.texts.push(text);
+            spare.push(text);
         }
     }
 

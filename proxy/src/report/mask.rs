@@ -3,7 +3,8 @@
 //! A shape is written as an entry of a policy would be, so that it can become one.
 
 use weir_policy::class::classify;
-use weir_policy::op::{HttpOp, KeySource, Keys, RedisOp, Script};
+use weir_policy::entry::grpc::is_name;
+use weir_policy::op::{GrpcOp, HttpOp, KeySource, Keys, RedisOp, Script};
 use weir_policy::path::normalise;
 
 use crate::config::LogDetail;
@@ -164,6 +165,36 @@ fn is_secret(name: &[u8]) -> bool {
     let mut decoded = Vec::new();
     normalise(name, &mut decoded);
     WORDS.iter().any(|word| decoded.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+}
+
+/// Appends `package.Service/Method`. Its names are the schema's and no values, but whoever calls
+/// can ask for any.
+pub(super) fn call(grpc: &GrpcOp<'_>, known: Option<&Known>, out: &mut Vec<u8>) {
+    for (i, name) in [grpc.service, grpc.method].into_iter().enumerate() {
+        if i > 0 {
+            out.push(b'/');
+        }
+        // Neither has a slash in it as a rule.
+        for (i, piece) in name.split(|&byte| byte == b'/').enumerate() {
+            if i > 0 {
+                out.push(b'/');
+            }
+            let start = out.len();
+            if is_new(piece, known) {
+                braces(if is_name(piece) { "new" } else { "" }, out);
+            } else {
+                out.extend_from_slice(piece);
+                escape(start, PATH_SPECIAL, out);
+            }
+        }
+    }
+}
+
+/// Appends the call as sent.
+pub(super) fn full_call(grpc: &GrpcOp<'_>, out: &mut Vec<u8>) {
+    for piece in [grpc.service, b"/", grpc.method] {
+        out.extend_from_slice(piece);
+    }
 }
 
 /// Appends the command with the patterns of its keys and channels, each once.

@@ -9,6 +9,7 @@ pub(crate) mod bounded;
 mod clock;
 mod conn;
 mod entries;
+pub(crate) mod grpc;
 mod id;
 mod json;
 mod learned;
@@ -76,6 +77,8 @@ pub enum Status {
     None,
     /// An HTTP status code.
     Http(u16),
+    /// A gRPC status (`grpc-status`).
+    Grpc(u32),
     /// A Redis reply that is not an error.
     Ok,
     /// A refusal that could not be told: the client had turned replies off.
@@ -109,6 +112,13 @@ pub struct Transaction {
     pub bytes_in: u64,
     /// Bytes from the server, framing included.
     pub bytes_out: u64,
+    /// gRPC messages from the client and from the server.
+    pub messages: Option<[u64; 2]>,
+    /// When the first byte of the answer was read.
+    pub first_byte: Option<Instant>,
+    /// It shares its connection with others, as a stream of HTTP/2 does: of what the connection
+    /// moves no more is its own than `bytes_in` and `bytes_out` say.
+    pub is_stream: bool,
     /// Where it counts for the profile.
     pub learned: Learned,
 }

@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::entries::Entries;
 use super::id::ConnId;
 use super::metrics::{mode_word, protocol_word};
-use super::{SCHEMA, Status, Transaction, json};
+use super::{SCHEMA, Status, Transaction, grpc, json};
 
 /// Which record of a transaction it is.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +75,16 @@ pub(super) fn write(
     status(transaction.status, out);
     number(",\"bytes_in\":", bytes_in, out);
     number(",\"bytes_out\":", bytes_out, out);
+    // By then a record in between has those of its start.
+    if let (Some([from_client, from_server]), Phase::End(_)) = (transaction.messages, phase) {
+        number(",\"messages_in\":", from_client, out);
+        number(",\"messages_out\":", from_server, out);
+    }
     if let Some(duration) = phase.duration_us(transaction.started) {
         number(",\"duration_us\":", duration, out);
+    }
+    if let Some(first) = transaction.first_byte {
+        number(",\"first_byte_us\":", micros(first, transaction.started), out);
     }
     out.extend_from_slice(transaction.text.trace());
     word(",\"verdict\":", transaction.verdict.label(), out);
@@ -117,6 +125,15 @@ fn status(status: Status, out: &mut Vec<u8>) {
             out.extend_from_slice(NAME);
             out.push(b'"');
             out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
+            out.push(b'"');
+        }
+        Status::Grpc(code) => {
+            out.extend_from_slice(NAME);
+            out.push(b'"');
+            match grpc::name(code) {
+                Some(name) => out.extend_from_slice(name.as_bytes()),
+                None => out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes()),
+            }
             out.push(b'"');
         }
         Status::Ok => {

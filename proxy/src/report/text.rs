@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_policy::Snapshot;
 use weir_policy::decide::{EntryRef, Mode};
-use weir_policy::op::{HttpOp, Operation, RedisOp};
+use weir_policy::op::{GrpcOp, HttpOp, Operation, RedisOp};
 
 use super::entries::Entries;
 use super::{Detail, json, mask};
@@ -95,6 +95,14 @@ impl Text {
         self.bytes
     }
 
+    /// In room that is kept for it; answers that in which it was rendered, empty.
+    pub(super) fn kept(self, keep: impl FnOnce(&[u8]) -> Vec<u8>) -> (Self, Vec<u8>) {
+        let kept = Self { bytes: keep(&self.bytes), ..self };
+        let mut room = self.bytes;
+        room.clear();
+        (kept, room)
+    }
+
     /// A copy, for what lives long.
     pub(super) fn copy(&self) -> Self {
         Self { bytes: self.bytes.clone(), ..*self }
@@ -142,6 +150,7 @@ impl<'a> Render<'a> {
     pub(super) fn message(&mut self, operation: Option<&Operation<'_>>, detail: &Detail<'_>) {
         match operation {
             Some(Operation::Http(http)) => self.http(http, detail),
+            Some(Operation::Grpc(grpc)) => self.grpc(grpc, detail),
             Some(Operation::Redis(redis)) => self.redis(redis, detail),
             Some(Operation::Tls(tls)) => self.name("host", tls.sni),
             Some(Operation::Connection) | None => {}
@@ -191,6 +200,17 @@ impl<'a> Render<'a> {
         self.detail(|out| mask::target(http.path, detail.query, full, known, out));
     }
 
+    fn grpc(&mut self, grpc: &GrpcOp<'_>, detail: &Detail<'_>) {
+        self.name("host", grpc.authority.map(without_userinfo));
+        self.name("user", detail.user);
+        let known = self.known;
+        self.op(|out| mask::call(grpc, known, out));
+        match self.detail {
+            LogDetail::Masked => self.detail_is_op(),
+            LogDetail::Full => self.detail(|out| mask::full_call(grpc, out)),
+        }
+    }
+
     fn redis(&mut self, redis: &RedisOp<'_>, detail: &Detail<'_>) {
         if !redis.databases.is_empty() {
             self.databases(redis.databases);
@@ -201,10 +221,7 @@ impl<'a> Render<'a> {
         let full = self.detail;
         let same = self.shown.is_some() || mask::has_one_key(redis);
         if full == LogDetail::Masked && same {
-            let text = &mut self.text;
-            text.bytes.extend_from_slice(b",\"detail\":");
-            let op = usize::from(text.op.0)..usize::from(text.op.1);
-            return text.bytes.extend_from_within(op);
+            return self.detail_is_op();
         }
         self.detail(|out| mask::command(redis, full, known, TEXT, out));
     }
@@ -232,6 +249,14 @@ impl<'a> Render<'a> {
             json::string(self.scratch, TEXT, &mut self.text.bytes);
         }
         self.text.op.1 = offset(&self.text.bytes);
+    }
+
+    /// Copies `op` to `detail`.
+    fn detail_is_op(&mut self) {
+        let text = &mut self.text;
+        text.bytes.extend_from_slice(b",\"detail\":");
+        let op = usize::from(text.op.0)..usize::from(text.op.1);
+        text.bytes.extend_from_within(op);
     }
 
     /// Copies the path in `op` to `detail`, unless something in it is escaped.

@@ -69,7 +69,7 @@ impl Detected {
             Protocol::Http => matches!(self, Detected::Http1),
             Protocol::Redis => matches!(self, Detected::Redis),
             Protocol::Tls => matches!(self, Detected::Tls(_)),
-            Protocol::Opaque => false,
+            Protocol::Grpc | Protocol::Opaque => false,
         }
     }
 

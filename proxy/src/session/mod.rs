@@ -102,7 +102,7 @@ impl Session {
             Some(Protocol::Http) => State::Http1(Http1::new()),
             Some(Protocol::Redis) => State::Redis(Box::new(Redis::new(&options, true))),
             Some(Protocol::Opaque) => State::Passing(Passing::new(Kind::Opaque)),
-            Some(Protocol::Tls) | None => {
+            Some(Protocol::Grpc | Protocol::Tls) | None => {
                 State::Detect(Detecting { detect: Detect::new(options.redis_inline), since: None })
             }
         };

@@ -132,7 +132,9 @@ impl Passing {
     /// Ends the connection, in the protocol's own words where it has any.
     fn refuse(&self, cx: &Cx<'_>, out: &mut Actions) {
         out.push(Action::Reset(Leg::Server));
-        if cx.admission.refusal != Refusal::Reset && matches!(self.kind, Kind::Tls(_)) {
+        if cx.admission.refusal.unwrap_or_default() != Refusal::Reset
+            && matches!(self.kind, Kind::Tls(_))
+        {
             out.push(Action::Inject(Leg::Client, Bytes::from_static(ACCESS_DENIED)));
             out.push(Action::Close);
         } else {

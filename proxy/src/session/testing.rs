@@ -70,6 +70,7 @@ impl Report for Records {
         let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.ops.push(match operation {
             Some(Operation::Http(op)) => format!("{} {}", words(op.method), words(op.path)),
+            Some(Operation::Grpc(op)) => format!("{}/{}", words(op.service), words(op.method)),
             Some(Operation::Redis(op)) => match op.subcommand {
                 Some(sub) => format!("{}|{}", words(op.command), words(sub)),
                 None => words(op.command),
@@ -88,6 +89,9 @@ impl Report for Records {
             complete: false,
             bytes_in: 0,
             bytes_out: 0,
+            messages: None,
+            first_byte: None,
+            is_stream: false,
             learned: crate::learn::Learned::default(),
         }
     }
@@ -366,6 +370,7 @@ impl Inspector for Literal {
     fn operation(&mut self, operation: &Operation<'_>) -> Result<(), &'static str> {
         let subject = match operation {
             Operation::Http(op) => op.path,
+            Operation::Grpc(op) => op.method,
             Operation::Redis(op) => op.command,
             Operation::Tls(_) | Operation::Connection => b"",
         };

@@ -36,7 +36,7 @@ struct RulePath {
 /// A governed side.
 #[derive(Debug)]
 pub(super) struct SideRules {
-    pub(super) refusal: Refusal,
+    pub(super) refusal: Option<Refusal>,
     pub(super) unread: Unread,
     /// The policies that govern the side, each with its mode where none of its rules matches.
     pub(super) modes: Vec<(usize, Mode)>,
@@ -140,7 +140,7 @@ impl Compiled {
                 modes: Vec::new(),
                 rules: Vec::new(),
             });
-            governed.refusal = governed.refusal.strictest(policy.refusal);
+            governed.refusal = Refusal::strictest(governed.refusal, policy.refusal);
             governed.unread = governed.unread.strictest(policy.unread);
             governed.modes.push((policy_index, mode));
             for (index, rule) in rules.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Rules whose ports overlap: they have one protocol and share one matcher.
 
+use super::grpc::GrpcMatcher;
 use super::http::HttpMatcher;
 use super::redis::RedisMatcher;
 use super::rules::{Limits, RuleBits};
@@ -21,6 +22,7 @@ pub(crate) struct Group {
 #[derive(Debug)]
 enum Matcher {
     Http(HttpMatcher),
+    Grpc(GrpcMatcher),
     Redis(RedisMatcher),
     Tls(TlsMatcher),
     /// Opaque: connections only.
@@ -40,7 +42,7 @@ impl Group {
         let limits = rules.iter().map(|(rule, reference)| Limits::new(rule, *reference)).collect();
         let mut http = HttpMatcher::default();
         let mut redis = RedisMatcher::default();
-        let mut tls = Vec::new();
+        let (mut grpc, mut tls) = (Vec::new(), Vec::new());
         for (index, (rule, reference)) in (0..).zip(rules) {
             let allow = rule.allow.iter().map(|e| (List::Allow, e));
             let deny = rule.deny.iter().map(|e| (List::Deny, e));
@@ -51,6 +53,7 @@ impl Group {
                 let reference = EntryRef(reference.0 + offset);
                 match &entry.pattern {
                     Pattern::Http(pattern) => http.insert(index, reference, list, pattern, entry),
+                    Pattern::Grpc(pattern) => grpc.push((index, reference, list, pattern.clone())),
                     Pattern::Redis(pattern) => {
                         redis.insert(index, reference, list, pattern, rule.separators);
                     }
@@ -60,6 +63,7 @@ impl Group {
         }
         let matcher = match protocol {
             Some(Protocol::Http) => Matcher::Http(http),
+            Some(Protocol::Grpc) => Matcher::Grpc(GrpcMatcher::new(grpc)),
             Some(Protocol::Redis) => Matcher::Redis(redis),
             Some(Protocol::Tls) => Matcher::Tls(TlsMatcher::new(tls)),
             Some(Protocol::Opaque) => Matcher::Opaque,
@@ -73,6 +77,10 @@ impl Group {
         let first = rules.first().map(|rule| self.limits[rule as usize].reference);
         let decision = match (&self.matcher, operation) {
             (Matcher::Http(http), Operation::Http(op)) => http.decide(&self.limits, rules, op),
+            (Matcher::Http(http), Operation::Grpc(op)) => {
+                op.as_http(|op| http.decide(&self.limits, rules, op))
+            }
+            (Matcher::Grpc(grpc), Operation::Grpc(op)) => grpc.decide(&self.limits, rules, op),
             (Matcher::Redis(redis), Operation::Redis(op)) => redis.decide(&self.limits, rules, op),
             (Matcher::Tls(tls), Operation::Tls(op)) => tls.decide(&self.limits, rules, op),
             (Matcher::Any, _) | (Matcher::Opaque, Operation::Connection) => match first {

@@ -3,6 +3,7 @@
 
 mod build;
 mod group;
+mod grpc;
 mod http;
 mod places;
 mod redis;

@@ -18,7 +18,7 @@ use crate::peers::{PeerTable, ranges};
 pub(super) struct Set {
     pub(super) mode: Option<Mode>,
     pub(super) protocol: Option<Protocol>,
-    pub(super) refusal: Refusal,
+    pub(super) refusal: Option<Refusal>,
     pub(super) unread: Unread,
     pub(super) verdict: AdmissionVerdict,
     /// The rules, within their group.
@@ -31,7 +31,7 @@ impl Default for Set {
         Self {
             mode: None,
             protocol: None,
-            refusal: Refusal::default(),
+            refusal: None,
             unread: Unread::default(),
             verdict: AdmissionVerdict::Ungoverned,
             rules: None,

@@ -136,6 +136,9 @@ pub(crate) const REDIS_DENY: &str =
 pub(crate) const REDIS_OP: &str = "db(0|1|0,1) (get|GET|DEL|CONFIG|CONFIG\\|get|CONFIG\\|SET|SORT|FLUSHALL|PSUBSCRIBE)\
     ( &?(a|b|7|a\\*|)(:(a|7|x|\\*)){0,3}| \\?){0,3}";
 
+pub(crate) const GRPC_ENTRY: &str = "'(a\\.)?(A|B)/(A|B|7|\\*)'";
+pub(crate) const GRPC_OP: &str = "(cart\\.shop|CART\\.shop:80|web\\.shop|10\\.9\\.9\\.9|-) (a\\.)?(A|B|C|x!)/(A|B|7|A/B|\\{int\\}|)";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
@@ -149,6 +152,32 @@ proptest! {
         rules in rules(HTTP_PERMITTING, HTTP_ENTRY), peer in PEER, port in 79u16..83, op in HTTP_OP
     ) {
         agree(&policy(Protocol::Http, &rules), &format!("inbound {peer} :{port} http {op}"))?;
+    }
+
+    #[test]
+    fn grpc(rules in rules(GRPC_ENTRY, GRPC_ENTRY), peer in PEER, port in 79u16..83, op in GRPC_OP) {
+        agree(&policy(Protocol::Grpc, &rules), &format!("inbound {peer} :{port} grpc {op}"))?;
+    }
+
+    #[test]
+    fn grpc_under_http(
+        rules in rules("'(GET|POST|\\*) /((a\\.)?(A|B)|\\{\\})/(A|B|\\{\\}|\\{int\\}|\\*)'", HTTP_ENTRY),
+        peer in PEER, port in 79u16..83, op in GRPC_OP
+    ) {
+        let policy = policy(Protocol::Http, &rules);
+        agree(&policy, &format!("inbound {peer} :{port} grpc {op}"))?;
+        // It is no other than the request that it is.
+        let (host, call) = op.split_once(' ').expect("two words");
+        let snapshot = compile(&policy);
+        let decided = |op: &str| {
+            let op: OpText = op.parse().expect("an operation");
+            let rules = snapshot.admit(&op.endpoint).rules;
+            snapshot.decide(&rules, &op.endpoint, &op.op.operation())
+        };
+        prop_assert_eq!(
+            decided(&format!("inbound {peer} :{port} grpc {op}")),
+            decided(&format!("inbound {peer} :{port} http {host} POST /{call}"))
+        );
     }
 
     #[test]

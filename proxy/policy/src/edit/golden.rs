@@ -255,6 +255,26 @@ fn conflicts_say_where() {
     assert!(refused(&any, &http(&["GET /b"])).contains(
         "p.yaml:6:5: spec.inbound[0]: found no protocol on port 8080, expected protocol http"
     ));
+    // A call is a request like any other to a rule of protocol `http`.
+    let call = rule(Side::Inbound, 8080, Protocol::Grpc, &["shop.Cart/AddItem"]);
+    let calls = Learned { rules: vec![call] };
+    becomes(
+        &with_allow("    allow:\n    - GET /a\n"),
+        &calls,
+        &with_allow(
+            "    allow:\n    - GET /a\n    - POST /shop.Cart/AddItem  # 12 operations, 2 peers, \
+             2026-11-01\n",
+        ),
+    );
+    becomes(
+        &with_allow("    allow:\n    - shop.Cart/Get\n").replace("http", "grpc"),
+        &calls,
+        &with_allow(
+            "    allow:\n    - shop.Cart/Get\n    - shop.Cart/AddItem  # 12 operations, 2 peers, \
+             2026-11-01\n",
+        )
+        .replace("http", "grpc"),
+    );
     let mut both = http(&["GET /b"]);
     both.rules.push(rule(Side::Inbound, 8080, Protocol::Redis, &["PING"]));
     assert!(

@@ -103,7 +103,8 @@ pub fn add(
 ) -> Result<Edited, EditError> {
     let mut policies = loads(file_name, text).map_err(EditError::File)?;
     let index = choose(file_name, &policies, which)?;
-    place::check(&policies, index, &additions.rules)?;
+    let additions = place::as_the_port_has_it(&policies, &additions.rules);
+    place::check(&policies, index, &additions)?;
     let mut edited = Edited {
         text: text.to_owned(),
         added: Vec::new(),
@@ -114,7 +115,7 @@ pub fn add(
     let sides = [Side::Inbound, Side::Outbound];
     // Rules that this adds are only for the peers that they were made for.
     let old_rules = sides.map(|side| policies[index].rules(side).map(<[_]>::len));
-    for rule in &additions.rules {
+    for rule in &additions {
         let old_rules = old_rules[rule.side as usize].unwrap_or(0);
         if step::add(file_name, (index, &policies[index]), rule, old_rules, &mut edited)? {
             policies = crate::parse(file_name, &edited.text)

@@ -10,6 +10,25 @@ use crate::op::Protocol;
 use crate::pattern::Separators;
 use crate::peers::ranges;
 
+/// The additions, with gRPC calls as requests where the port has a rule of protocol `http`.
+pub(super) fn as_the_port_has_it(
+    policies: &[TrafficPolicy],
+    additions: &[LearnedRule],
+) -> Vec<LearnedRule> {
+    let mut additions = additions.to_vec();
+    for new in additions.iter_mut().filter(|new| new.protocol == Protocol::Grpc) {
+        let mut rules = policies.iter().flat_map(|p| p.rules(new.side).unwrap_or_default());
+        if rules.any(|rule| of_port(rule, new.port) && rule.protocol == Some(Protocol::Http)) {
+            new.write_as_http();
+        }
+    }
+    additions
+}
+
+fn of_port(rule: &Rule, port: u16) -> bool {
+    rule.ports.iter().any(|range| range.contains(&port))
+}
+
 /// Refuses additions that conflict with a rule of the file, or with each other.
 pub(super) fn check(
     policies: &[TrafficPolicy],
@@ -19,7 +38,7 @@ pub(super) fn check(
     let mut errors = Vec::new();
     for (i, new) in additions.iter().enumerate().filter(|(_, new)| adds(new)) {
         let rules = policies.iter().flat_map(|policy| policy.rules(new.side).unwrap_or_default());
-        let on_port = rules.filter(|rule| rule.ports.iter().any(|range| range.contains(&new.port)));
+        let on_port = rules.filter(|rule| of_port(rule, new.port));
         let others = on_port.filter(|rule| rule.protocol != Some(new.protocol));
         errors.extend(others.map(|rule| with_rule(rule, new)));
         let rest = additions.iter().skip(i + 1).filter(|other| adds(other));

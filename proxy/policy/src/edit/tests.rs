@@ -124,7 +124,11 @@ fn one_rule(rule: &LearnedRule, dash: &str, dice: &mut Dice, out: &mut String) -
         lead.clone_from(&column);
     }
     if rule.protocol != Protocol::Opaque && dice.roll(3) == 0 {
-        let deny = if rule.protocol == Protocol::Tls { "sni b.example" } else { "DEL /x" };
+        let deny = match rule.protocol {
+            Protocol::Tls => "sni b.example",
+            Protocol::Grpc => "z.Z/Z",
+            _ => "DEL /x",
+        };
         out.push_str(&format!("{column}deny:\n{column}- {deny}\n"));
     }
     lines_only

@@ -8,10 +8,12 @@ use crate::op::Protocol;
 use crate::path::Ambiguities;
 use crate::pattern::Separators;
 
+pub mod grpc;
 pub mod http;
 pub mod redis;
 pub mod tls;
 
+pub use grpc::GrpcPattern;
 pub use http::HttpPattern;
 pub use redis::RedisPattern;
 pub use tls::SniPattern;
@@ -55,6 +57,8 @@ pub struct Entry {
 pub enum Pattern {
     /// A method and path.
     Http(HttpPattern),
+    /// A service and method.
+    Grpc(GrpcPattern),
     /// A command and keys.
     Redis(RedisPattern),
     /// A server name.
@@ -75,6 +79,7 @@ impl Pattern {
     ) -> Result<Self, BadEntry> {
         match protocol {
             Protocol::Http => http::read(text, permit).map(Pattern::Http),
+            Protocol::Grpc => grpc::read(text).map(Pattern::Grpc),
             Protocol::Redis => redis::read(text, list, separators).map(Pattern::Redis),
             Protocol::Tls => tls::read(text).map(Pattern::Tls),
             Protocol::Opaque => {
@@ -88,6 +93,7 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Pattern::Http(p) => p.fmt(f),
+            Pattern::Grpc(p) => p.fmt(f),
             Pattern::Redis(p) => p.fmt(f),
             Pattern::Tls(p) => p.fmt(f),
         }

@@ -16,7 +16,6 @@ use crate::pattern::Separators;
 
 /// Protocols of later builds.
 const LATER: &[&str] = &[
-    "grpc",
     "http2",
     "h2",
     "http3",
@@ -56,7 +55,7 @@ pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, side: Side, field: &str
     let allow = list("allow", List::Allow);
     let deny = list("deny", List::Deny);
     let at = reader.origin(node.referenced);
-    if matches!(protocol, Some(Protocol::Http | Protocol::Redis | Protocol::Tls))
+    if matches!(protocol, Some(Protocol::Http | Protocol::Grpc | Protocol::Redis | Protocol::Tls))
         && allow.is_empty()
         && object.get("allow").is_none_or(|n| matches!(&n.value, Value::List(l) if l.is_empty()))
     {
@@ -154,7 +153,8 @@ fn hosts(
     protocol: Option<Protocol>,
 ) -> Vec<HostPattern> {
     const EXPECTED: &str = "host names without ports, such as cart.shop or \"*.shop.svc\"";
-    if !applies(reader, object, field, "hosts", protocol, &[Protocol::Http, Protocol::Tls]) {
+    const PROTOCOLS: &[Protocol] = &[Protocol::Http, Protocol::Grpc, Protocol::Tls];
+    if !applies(reader, object, field, "hosts", protocol, PROTOCOLS) {
         return Vec::new();
     }
     let items = filled(reader, object, field, "hosts", EXPECTED).unwrap_or_default();
@@ -234,9 +234,16 @@ fn applies(
     if protocol.is_some_and(|p| of.contains(&p)) {
         return true;
     }
-    let words: Vec<_> = of.iter().map(|p| p.as_str()).collect();
+    let (last, before) = of.split_last().map_or(("", of), |(last, rest)| (last.as_str(), rest));
+    let words = match before {
+        [] => last.to_owned(),
+        before => {
+            let before: Vec<_> = before.iter().map(|p| p.as_str()).collect();
+            format!("{} or {last}", before.join(", "))
+        }
+    };
     let at = reader.origin(node.referenced);
-    let expected = format!("it only with protocol {}", words.join(" or "));
+    let expected = format!("it only with protocol {words}");
     reader.error_at(at, &join(field, name), format!("the field {name:?}"), expected);
     false
 }

@@ -60,7 +60,7 @@ pub(super) fn policy(reader: &mut Reader<'_>, node: &Node) -> Option<TrafficPoli
         mode,
         inbound,
         outbound,
-        refusal: refusal.unwrap_or_default(),
+        refusal,
         unread,
         warnings: reader.take_warnings(),
     })

@@ -41,9 +41,14 @@ pub fn decide(snapshot: &Snapshot, place: &Place, record: &Masked) -> Judgement 
     match (first.protocol, &record.0) {
         (_, Kind::Substitute) | (Some(Protocol::Opaque), _) => admitted(&rules),
         (None, kind) => passing(kind, unread).unwrap_or_else(|| admitted(&rules)),
-        (Some(Protocol::Http), Kind::Http(_))
+        (Some(Protocol::Http), Kind::Http(_) | Kind::Grpc(_))
+        | (Some(Protocol::Grpc), Kind::Grpc(_))
         | (Some(Protocol::Redis), Kind::Redis(_))
         | (Some(Protocol::Tls), Kind::Tls(_)) => by_entries(snapshot, &rules, &record.0),
+        // Requests to a rule of protocol `http` are logged as such, calls or not.
+        (Some(Protocol::Grpc), Kind::Http(http)) if http.may_be_a_call() => {
+            Judgement::Undecidable(Undecided::new(Doubt::Spoken, None))
+        }
         (Some(_), Kind::Connection(Spoken::Untold)) => {
             Judgement::Undecidable(Undecided::new(Doubt::Spoken, None))
         }
@@ -144,7 +149,7 @@ fn passing(kind: &Kind, unread: Unread) -> Option<Judgement> {
             let any = unread.refuse_encrypted || unread.refuse_unsupported || unread.refuse_unknown;
             any.then(|| Judgement::Undecidable(Undecided::new(Doubt::Spoken, None)))
         }
-        Kind::Redis(_) | Kind::Substitute => None,
+        Kind::Grpc(_) | Kind::Redis(_) | Kind::Substitute => None,
     }
 }
 
@@ -228,6 +233,10 @@ fn doubt(fit: Fit, list: List, entry: &Entry, why: Option<&Undecided>) -> Undeci
 fn covered(rule: &Rule, list: List, entry: &Entry, kind: &Kind) -> Fit {
     match (&entry.pattern, kind) {
         (Pattern::Http(pattern), Kind::Http(http)) => http.covered(rule, list, entry, pattern),
+        (Pattern::Http(pattern), Kind::Grpc(grpc)) => {
+            grpc.http().covered(rule, list, entry, pattern)
+        }
+        (Pattern::Grpc(pattern), Kind::Grpc(grpc)) => grpc.covered(rule, list, pattern),
         (Pattern::Redis(pattern), Kind::Redis(redis)) => redis.covered(rule, list, pattern),
         (Pattern::Tls(pattern), Kind::Tls(name)) => match (name.sni(), pattern) {
             (None, _) => Fit::Maybe(Doubt::Host),

@@ -76,6 +76,11 @@ impl Http {
         !self.certain.is_empty()
     }
 
+    /// Whether it may be a gRPC call.
+    pub(super) fn may_be_a_call(&self) -> bool {
+        self.method == "POST" && matches!(self.target, Target::Path(_) | Target::Cut)
+    }
+
     /// Whether it asks to switch to something that nothing can permit; none: not told.
     pub(super) fn asks_for_other_than_websocket(&self) -> Option<bool> {
         match &self.upgrade {
@@ -153,7 +158,7 @@ impl Http {
             .and(|| asked(&self.override_header, &named, Short::Override))
     }
 
-    fn host_covered(&self, rule: &Rule, list: List) -> Fit {
+    pub(super) fn host_covered(&self, rule: &Rule, list: List) -> Fit {
         if rule.hosts.is_empty() {
             return Fit::Yes;
         }

@@ -11,6 +11,7 @@
 //! - paths are in normal form, so that `%25` may have been sent as `%`; the names of parameters are
 //!   as sent;
 //! - `\{`, `\}`, `\*`, `\\` (in keys also `\&`, `\ ` and `\xHH`) are the characters themselves;
+//! - of a gRPC call `{new}` is a service or method that an entry could name, `{}` one that none could;
 //! - a final `…` says that the text goes on;
 //! - a command shows each pattern of keys once, and none where its keys cannot all be known.
 //!
@@ -24,6 +25,7 @@
 
 mod decide;
 mod fit;
+mod grpc;
 mod http;
 mod path;
 mod redis;
@@ -106,6 +108,7 @@ pub struct Masked(pub(crate) Kind);
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Http(http::Http),
+    Grpc(grpc::Grpc),
     Redis(redis::Redis),
     /// The server name.
     Tls(Known),
@@ -142,6 +145,7 @@ impl Masked {
     pub fn read(protocol: Protocol, record: &Record<'_>) -> Result<Self, BadRecord> {
         Ok(Self(match protocol {
             Protocol::Http => Kind::Http(http::Http::read(record)?),
+            Protocol::Grpc => Kind::Grpc(grpc::Grpc::read(record)?),
             Protocol::Redis => Kind::Redis(redis::Redis::read(record)?),
             Protocol::Tls => Kind::Tls(Known::of_name(record.host)),
             Protocol::Opaque => Kind::Connection(Spoken::Untold),

@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::{Judgement, KeysTold, Masked, Place, Record, Refused, Told, decide};
 use crate::compile::Snapshot;
 use crate::compile::tests::{
-    HTTP_ENTRY, HTTP_OP, HTTP_PERMITTING, PEER, REDIS_DENY, REDIS_ENTRY, REDIS_OP, compile, policy,
-    rules,
+    GRPC_ENTRY, GRPC_OP, HTTP_ENTRY, HTTP_OP, HTTP_PERMITTING, PEER, REDIS_DENY, REDIS_ENTRY,
+    REDIS_OP, compile, policy, rules,
 };
 use crate::decide::Decision;
-use crate::op::{HttpOp, Keys, Operation, Protocol, RedisOp, Script};
+use crate::entry::grpc::is_name;
+use crate::op::{GrpcOp, HttpOp, Keys, Operation, Protocol, RedisOp, Script};
 use crate::pattern::Separators;
 use crate::shape::{http_path, redis_key};
 use crate::text::OpText;
@@ -62,6 +63,20 @@ fn http(op: &HttpOp<'_>, hides: Hides) -> Logged {
     }
 }
 
+fn grpc(op: &GrpcOp<'_>, hides: Hides) -> Logged {
+    let sent = format!("{}/{}", text(op.service), text(op.method));
+    let pieces = sent.split('/').enumerate().map(|(i, piece)| {
+        match (piece.is_empty() || hides & (1 << (i % 8)) == 0, is_name(piece.as_bytes())) {
+            (true, _) => piece.replace('{', "\\{").replace('}', "\\}"),
+            (false, true) => "{new}".to_owned(),
+            (false, false) => "{}".to_owned(),
+        }
+    });
+    let op_text = pieces.collect::<Vec<_>>().join("/");
+    let detail = if hides & DETAIL == 0 { sent } else { op_text.clone() };
+    Logged { host: op.authority.map(text), op: op_text, detail: Some(detail), ..Logged::default() }
+}
+
 fn redis(op: &RedisOp<'_>, hides: Hides) -> Logged {
     let mut name = text(op.command).to_ascii_uppercase();
     if let Some(sub) = op.subcommand {
@@ -107,6 +122,7 @@ fn judged(snapshot: &Snapshot, op: &OpText, hides: Hides) -> Judgement {
     let operation = op.op.operation();
     let (protocol, logged) = match &operation {
         Operation::Http(http_op) => (Protocol::Http, http(http_op, hides)),
+        Operation::Grpc(grpc_op) => (Protocol::Grpc, grpc(grpc_op, hides)),
         Operation::Redis(redis_op) => (Protocol::Redis, redis(redis_op, hides)),
         Operation::Tls(tls) => {
             let host = tls.sni.map(text);
@@ -205,6 +221,22 @@ proptest! {
         hides in hides()
     ) {
         agree(&policy(Protocol::Http, &rules), &format!("inbound {peer} :{port} http {op}"), hides)?;
+    }
+
+    #[test]
+    fn grpc_records(
+        rules in rules(GRPC_ENTRY, GRPC_ENTRY), peer in PEER, port in 79u16..83, op in GRPC_OP,
+        hides in hides()
+    ) {
+        agree(&policy(Protocol::Grpc, &rules), &format!("inbound {peer} :{port} grpc {op}"), hides)?;
+    }
+
+    #[test]
+    fn grpc_records_under_http(
+        rules in rules(HTTP_ENTRY, HTTP_ENTRY), peer in PEER, port in 79u16..83,
+        op in "- (a|b|7)/(a|b|7)", hides in hides()
+    ) {
+        agree(&policy(Protocol::Http, &rules), &format!("inbound {peer} :{port} grpc {op}"), hides)?;
     }
 
     #[test]
@@ -317,4 +349,33 @@ fn names_and_protocols_of_the_rules() {
     assert_eq!(says(opaque, Protocol::Http, &record), "allowed");
     let narrow = "from: [{cidr: 10.9.0.0/16}]\n    protocol: http\n    allow: ['GET /']";
     assert_eq!(says(narrow, Protocol::Http, &record), "no_rule");
+}
+
+#[test]
+fn calls_with_hidden_names() {
+    let rule = "from: [{any: true}]\n    protocol: grpc\n    \
+                allow: ['shop.Cart/*', 'shop.Stock/Get']\n    deny: ['shop.Cart/Drop']";
+    let grpc = |op| says(rule, Protocol::Grpc, &Record { op, ..Record::default() });
+    assert_eq!(grpc("shop.Cart/AddItem"), "allowed");
+    let new = grpc("shop.Cart/{new}");
+    assert_eq!(new, "the log hides a value that decides deny \"shop.Cart/Drop\" (p:9:12)");
+    assert!(grpc("shop.Stock/{new}").contains("decides allow \"shop.Stock/Get\""));
+    assert_eq!(grpc("shop.Cart/{}"), "not_allowed");
+    assert_eq!(grpc("other/{new}"), "not_allowed");
+    assert_eq!(grpc(&format!("shop.Cart/{}…", "a".repeat(1100))), "not_allowed");
+    let full = Record { op: "{new}/{new}", detail: Some("shop.Stock/Get"), ..Record::default() };
+    assert_eq!(says(rule, Protocol::Grpc, &full), "allowed");
+    // It may have been one before its port had this protocol.
+    let post = Record { op: "POST /shop.Cart/AddItem", ..Record::default() };
+    assert_eq!(says(rule, Protocol::Http, &post), "the log does not tell what was spoken");
+    let get = Record { op: "GET /shop.Cart/AddItem", ..Record::default() };
+    assert_eq!(says(rule, Protocol::Http, &get), "other_protocol");
+    let http = "from: [{any: true}]\n    protocol: http\n    allow: ['POST /shop.Cart/{}']";
+    let call = |op| says(http, Protocol::Grpc, &Record { op, ..Record::default() });
+    assert_eq!(call("shop.Cart/AddItem"), "allowed");
+    assert_eq!(call("shop.Stock/Get"), "not_allowed");
+    let long = call(&format!("shop.Cart/{}…", "a".repeat(1100)));
+    assert!(long.starts_with("the log has cut the text"), "{long}");
+    let nameless = Record { op: "shop", ..Record::default() };
+    assert!(Masked::read(Protocol::Grpc, &nameless).is_err());
 }

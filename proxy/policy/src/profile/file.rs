@@ -311,6 +311,9 @@ pub(super) fn place(protocol: Protocol, path: &[String]) -> String {
     if rest.is_empty() {
         return root.clone();
     }
+    if protocol == Protocol::Grpc {
+        return path.join("/");
+    }
     let separator = separator(protocol).to_string();
     let slash = if protocol == Protocol::Http { "/" } else { "" };
     format!("{root} {slash}{}", rest.join(&separator))
@@ -409,6 +412,13 @@ fn read_leaf(text: &ShapeText, writers: &Writers) -> Result<Leaf, String> {
 
 /// A place cut into its parts.
 fn parts_of(protocol: Protocol, at: &str) -> Result<Vec<&str>, String> {
+    if protocol == Protocol::Grpc && !at.is_empty() {
+        let parts: Vec<&str> = at.split('/').collect();
+        let is_call = parts.len() <= 2;
+        return is_call
+            .then_some(parts)
+            .ok_or_else(|| format!("found {at:?}, expected SERVICE/METHOD"));
+    }
     let Some((root, rest)) = at.split_once(' ') else {
         return Ok(if at.is_empty() { Vec::new() } else { vec![at] });
     };

@@ -3,11 +3,13 @@
 //! A pure function of the merged evidence: the profile itself keeps the words apart.
 
 use super::hours::{Hours, day};
+use super::key::may_vary;
 use super::rule::Rule;
 use super::sketch::Values;
 use super::standing::Criteria;
 use super::tree::{Leaf, Node, Position};
 use crate::class::Class;
+use crate::op::Protocol;
 
 /// As many different values as a position has before it may be variable, if they keep coming: a
 /// list of words, however long, is soon complete.
@@ -62,13 +64,15 @@ impl Shape {
 }
 
 /// The shapes of a rule.
-pub(super) fn shapes(rule: &Rule, criteria: &Criteria) -> Vec<Shape> {
-    let mut walk = Walk { hours: &rule.hours, criteria, found: Vec::new() };
+pub(super) fn shapes(protocol: Protocol, rule: &Rule, criteria: &Criteria) -> Vec<Shape> {
+    let mut walk =
+        Walk { may_vary: may_vary(protocol), hours: &rule.hours, criteria, found: Vec::new() };
     walk.position(&rule.roots, &mut Vec::new(), &mut Vec::new());
     walk.found
 }
 
 struct Walk<'a> {
+    may_vary: bool,
     hours: &'a Hours,
     criteria: &'a Criteria,
     found: Vec<Shape>,
@@ -80,7 +84,7 @@ impl Walk<'_> {
             self.node(node, Part::Class(*class), parts, steps);
         }
         // Methods and commands are never variable.
-        let variable = (!parts.is_empty())
+        let variable = (self.may_vary && !parts.is_empty())
             .then(|| variable(&position.values, self.hours, self.criteria))
             .flatten();
         if let Some(step) = variable {
@@ -144,8 +148,8 @@ fn variable(values: &Values, active: &Hours, criteria: &Criteria) -> Option<Stri
 }
 
 /// Whether the policy that a profile makes unasked has a variable part there.
-pub(super) fn is_variable(values: &Values, active: &Hours) -> bool {
-    variable(values, active, &Criteria::default()).is_some()
+pub(super) fn is_variable(protocol: Protocol, values: &Values, active: &Hours) -> bool {
+    may_vary(protocol) && variable(values, active, &Criteria::default()).is_some()
 }
 
 /// How the first arrivals of the sampled values fall on hours, days and peers.

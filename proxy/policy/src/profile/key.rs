@@ -8,14 +8,16 @@
 //! SUBSCRIBE,channel news:{int}
 //! EVALSHA,sha1:0123… cart:{int}
 //! SORT,unknown
+//! shop.Cart/AddItem
 //! sni shop.example
 //! connection
 //! ```
 //!
-//! The first word is the root: method or command, and after commas what an entry would have to
+//! The first word is the root: method, command or gRPC service, and after commas what an entry would have to
 //! name besides. What follows are paths, key patterns or names, in the grammar of entries.
 
-use crate::op::{HttpOp, Keys, Operation, Protocol, RedisOp, Script};
+use crate::entry::grpc::is_name;
+use crate::op::{GrpcOp, HttpOp, Keys, Operation, Protocol, RedisOp, Script};
 use crate::path::{AMBIGUITIES, Ambiguities, scan};
 use crate::pattern::Separators;
 use crate::shape;
@@ -45,6 +47,7 @@ pub fn write(operation: &Operation<'_>, out: &mut Vec<u8>) -> Result<Extent, Unl
     let start = out.len();
     let written = match operation {
         Operation::Http(http) => write_http(http, out).map(|()| Extent::One),
+        Operation::Grpc(grpc) => write_grpc(grpc, out).map(|()| Extent::One),
         Operation::Redis(redis) => write_redis(redis, out),
         Operation::Tls(tls) => write_sni(tls.sni, out).map(|()| Extent::One),
         Operation::Connection => {
@@ -98,6 +101,17 @@ fn write_http(http: &HttpOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
     permits(scan(path).ambiguities, out);
     out.push(b' ');
     shape::http_path(path, out);
+    Ok(())
+}
+
+/// Its names are the schema's: no part of them is a value, whatever it looks like.
+fn write_grpc(grpc: &GrpcOp<'_>, out: &mut Vec<u8>) -> Result<(), Unlearnable> {
+    if !is_name(grpc.service) || !is_name(grpc.method) {
+        return Err(Unlearnable);
+    }
+    for piece in [grpc.service, b"/", grpc.method] {
+        out.extend_from_slice(piece);
+    }
     Ok(())
 }
 
@@ -197,6 +211,9 @@ fn write_sni(name: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Unlearnable> 
 /// A key's text cut into its root and the parts of its path. Patterns that come together are one
 /// path, so that they are believed together or not at all.
 pub(super) fn parts(protocol: Protocol, text: &str) -> Vec<&str> {
+    if protocol == Protocol::Grpc {
+        return text.split('/').collect();
+    }
     let Some((root, rest)) = text.split_once(' ') else { return vec![text] };
     let separator = separator(protocol);
     let mut parts = vec![root];
@@ -208,7 +225,7 @@ pub(super) fn parts(protocol: Protocol, text: &str) -> Vec<&str> {
             }
         }
         Protocol::Http => parts.extend(rest.strip_prefix('/').unwrap_or(rest).split(separator)),
-        Protocol::Tls | Protocol::Opaque => parts.push(rest),
+        Protocol::Grpc | Protocol::Tls | Protocol::Opaque => parts.push(rest),
     }
     parts
 }
@@ -216,10 +233,15 @@ pub(super) fn parts(protocol: Protocol, text: &str) -> Vec<&str> {
 /// What stands between parts; NUL where a text is one part.
 pub(super) fn separator(protocol: Protocol) -> char {
     match protocol {
-        Protocol::Http => '/',
+        Protocol::Http | Protocol::Grpc => '/',
         Protocol::Redis => ':',
         Protocol::Tls | Protocol::Opaque => '\0',
     }
+}
+
+/// Whether a place may become variable: the names of a schema are a list, however long.
+pub(super) fn may_vary(protocol: Protocol) -> bool {
+    protocol != Protocol::Grpc
 }
 
 /// The class that a part names.
@@ -257,11 +279,18 @@ pub(super) fn is_probe(protocol: Protocol, text: &str) -> bool {
         "/-/healthy",
         "/-/ready",
     ];
+    // The health-checking protocol of gRPC.
+    const PROBES: [&str; 3] = [
+        "grpc.health.v1.Health/Check",
+        "grpc.health.v1.Health/List",
+        "grpc.health.v1.Health/Watch",
+    ];
     match protocol {
         Protocol::Http => {
             let path = text.strip_prefix("GET ").or_else(|| text.strip_prefix("HEAD "));
             path.is_some_and(|path| PATHS.contains(&path))
         }
+        Protocol::Grpc => PROBES.contains(&text),
         Protocol::Redis => matches!(text, "PING" | "INFO" | "HELLO"),
         Protocol::Tls | Protocol::Opaque => false,
     }
@@ -367,6 +396,22 @@ mod tests {
         assert_eq!(redis("db0 SUBSCRIBE &a &b"), "SUBSCRIBE,channel,together a b");
         assert_eq!(redis("db0 SORT cart:7 ?"), "SORT,unknown");
         assert_eq!(redis("db0 FCALL f k"), "FCALL,function:f k");
+    }
+
+    #[test]
+    fn of_grpc() {
+        let grpc = |text| key(Protocol::Grpc, text);
+        assert_eq!(grpc("- shop.Cart/AddItem"), "shop.Cart/AddItem");
+        // Whatever they look like, names are no values.
+        assert_eq!(grpc("- 7/0123456789abcdef"), "7/0123456789abcdef");
+        assert_eq!(parts(Protocol::Grpc, "shop.Cart/AddItem"), ["shop.Cart", "AddItem"]);
+        assert!(is_probe(Protocol::Grpc, "grpc.health.v1.Health/Check"));
+        for odd in
+            ["- shop.Cart/", "- shop.Cart/a/b", "- shop.Cart/{int}", "- shop.Cart/..", "- a:b/c"]
+        {
+            let op = OwnedOp::parse(Protocol::Grpc, odd).unwrap();
+            assert_eq!(write(&op.operation(), &mut Vec::new()), Err(Unlearnable), "{odd}");
+        }
     }
 
     #[test]

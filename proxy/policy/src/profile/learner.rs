@@ -8,7 +8,7 @@ use super::general::is_variable;
 use super::hours::{day, hour};
 use super::insertion::{Insertion, Room};
 use super::key::{is_probe, parts};
-use super::rule::{Port, PortKey, Rule};
+use super::rule::{PortKey, Rule};
 use super::sketch::Key;
 use super::{PORTS, Profile};
 use crate::op::{Protocol, Side};
@@ -261,12 +261,14 @@ impl Learner {
         }
         self.tidied = Some((today, everything));
         let before = today.saturating_sub(DAYS_KEPT);
-        for rule in self.profile.ports.values_mut().flat_map(Port::rules_mut) {
+        let ports = self.profile.ports.iter_mut();
+        let rules = ports.flat_map(|(key, port)| port.rules_mut().map(|rule| (key.protocol, rule)));
+        for (protocol, rule) in rules {
             if everything {
                 rule.roots.forget_seldom(before);
             } else {
                 // The words of a variable position are one already.
-                let is_variable = |values: &_| is_variable(values, &rule.hours);
+                let is_variable = |values: &_| is_variable(protocol, values, &rule.hours);
                 rule.roots.forget_seldom_where_full(before, &is_variable);
             }
             rule.nodes = rule.roots.count();

@@ -1,6 +1,6 @@
 //! From a profile to what a policy should say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -29,6 +29,7 @@ impl Profile {
         for (key, port) in &self.ports {
             rules.extend(of_port(*key, port, self.forgotten, criteria));
         }
+        calls_as_requests(&mut rules);
         one_protocol_a_port(&mut rules);
         Learned { rules }
     }
@@ -96,7 +97,7 @@ fn of_one(
     at_least: bool,
     criteria: &Criteria,
 ) -> LearnedRule {
-    let judged = judged(key.protocol, shapes(rule, criteria), &rule.hours, criteria);
+    let judged = judged(key.protocol, shapes(key.protocol, rule, criteria), &rule.hours, criteria);
     let statistics = of_rule(rule, key.protocol, &judged);
     let mut notes: Vec<String> = Vec::new();
     if let Some(server) = server {
@@ -261,6 +262,7 @@ fn entry_text(protocol: Protocol, shape: &Shape) -> String {
     match protocol {
         Protocol::Http if has("authority") => format!("{command} {path}"),
         Protocol::Http => format!("{command} /{path}"),
+        Protocol::Grpc => format!("{command}/{path}"),
         _ => format!("{command} {mark}{path}"),
     }
 }
@@ -271,6 +273,27 @@ pub(super) fn key_text(protocol: Protocol, shape: &Shape) -> String {
         true => shape.root().to_owned(),
         false => entry_text(protocol, shape),
     }
+}
+
+/// A port with HTTP requests and gRPC calls has rules of protocol `http`, to which a call is a
+/// request like any other.
+fn calls_as_requests(rules: &mut [LearnedRule]) {
+    let stands = |rule: &&LearnedRule, protocol| {
+        rule.protocol == protocol && !rule.entries.is_empty() && !rule.peers.is_empty()
+    };
+    let http = rules.iter().filter(|rule| stands(rule, Protocol::Http));
+    let http: BTreeSet<(bool, u16)> = http.map(place).collect();
+    for rule in rules.iter_mut() {
+        if stands(&&*rule, Protocol::Grpc) && http.contains(&place(rule)) {
+            rule.write_as_http();
+            rule.notes.push("gRPC calls, on a port that has other requests too".to_owned());
+        }
+    }
+}
+
+/// A side and port, in order.
+fn place(rule: &LearnedRule) -> (bool, u16) {
+    (rule.side == Side::Outbound, rule.port)
 }
 
 /// Whether a parser read it, entries, and their operations.
@@ -287,16 +310,14 @@ fn one_protocol_a_port(rules: &mut [LearnedRule]) {
     };
     let mut best: BTreeMap<(bool, u16), (Protocol, Weight)> = BTreeMap::new();
     for rule in &*rules {
-        let key = (rule.side == Side::Outbound, rule.port);
         let mine = (rule.protocol, weight(rule));
-        let kept = best.entry(key).or_insert(mine);
+        let kept = best.entry(place(rule)).or_insert(mine);
         if mine.1 > kept.1 {
             *kept = mine;
         }
     }
     for rule in rules {
-        let key = (rule.side == Side::Outbound, rule.port);
-        let Some((protocol, _)) = best.get(&key) else { continue };
+        let Some((protocol, _)) = best.get(&place(rule)) else { continue };
         if *protocol != rule.protocol {
             rule.peers.clear();
             rule.notes.push(format!(

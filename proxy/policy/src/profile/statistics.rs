@@ -82,7 +82,12 @@ impl Profile {
         let mut all = Vec::new();
         for (key, port) in &self.ports {
             for (server, rule) in port.rules() {
-                let judged = judged(key.protocol, shapes(rule, criteria), &rule.hours, criteria);
+                let judged = judged(
+                    key.protocol,
+                    shapes(key.protocol, rule, criteria),
+                    &rule.hours,
+                    criteria,
+                );
                 let mut one = of_rule(rule, key.protocol, &judged);
                 (one.side, one.port, one.server) = (key.side, key.port, server);
                 one.at_least = self.forgotten;

@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::{Nothing, Suggestion, suggest};
 use crate::compile::tests::{
-    HTTP_ENTRY, HTTP_OP, HTTP_PERMITTING, PEER, REDIS_DENY, REDIS_ENTRY, REDIS_OP, compile, policy,
-    rules,
+    GRPC_ENTRY, GRPC_OP, HTTP_ENTRY, HTTP_OP, HTTP_PERMITTING, PEER, REDIS_DENY, REDIS_ENTRY,
+    REDIS_OP, compile, policy, rules,
 };
 use crate::decide::{Decision, Violation};
+use crate::entry::grpc::is_name;
 use crate::op::{Keys, Operation, Protocol};
 use crate::text::OpText;
 
@@ -59,7 +60,11 @@ fn try_it(text: &str, op: &str) -> Result<(), TestCaseError> {
                 }),
                 _ => false,
             };
-            let odd = empty_key || format!("{op:?}").contains("h2c");
+            let nameless = match &operation {
+                Operation::Grpc(op) => !is_name(op.service) || !is_name(op.method),
+                _ => false,
+            };
+            let odd = nameless || empty_key || format!("{op:?}").contains("h2c");
             prop_assert!(odd, "{} {:?}\n{}", why, op, text);
         }
     }
@@ -72,6 +77,11 @@ proptest! {
     #[test]
     fn requests(rules in rules(HTTP_PERMITTING, HTTP_ENTRY), peer in PEER, port in 79u16..83, op in HTTP_OP) {
         try_it(&policy(Protocol::Http, &rules), &format!("inbound {peer} :{port} http {op}"))?;
+    }
+
+    #[test]
+    fn calls(rules in rules(GRPC_ENTRY, GRPC_ENTRY), peer in PEER, port in 79u16..83, op in GRPC_OP) {
+        try_it(&policy(Protocol::Grpc, &rules), &format!("inbound {peer} :{port} grpc {op}"))?;
     }
 
     #[test]
@@ -134,4 +144,23 @@ fn a_rule_is_suggested_where_none_is_for_the_operation() {
             .ends_with("- from: [{cidr: \"::1/128\"}]\n      ports: [81]\n      protocol: opaque"),
         "{opaque}"
     );
+}
+
+#[test]
+fn a_call_is_suggested_as_its_port_has_it() {
+    let rule = |protocol: &str, entry: &str| {
+        format!("from: [{{any: true}}]\n    protocol: {protocol}\n    allow: ['{entry}']")
+    };
+    let call = "inbound 10.0.0.1 :80 grpc cart.shop shop.Cart/AddItem";
+    let grpc = said(&rule("grpc", "shop.Cart/Get"), call);
+    assert!(grpc.ends_with("allow of p (p:8:13):\n    - \"shop.Cart/AddItem\""), "{grpc}");
+    let http = said(&rule("http", "GET /"), call);
+    assert!(http.ends_with("- \"POST /shop.Cart/AddItem\""), "{http}");
+    assert_eq!(said(&rule("http", "POST /shop.Cart/*"), call), "it is allowed");
+    let odd = said(&rule("grpc", "shop.Cart/Get"), "inbound 10.0.0.1 :80 grpc - shop.Cart/a!");
+    assert_eq!(odd, "no entry can allow it");
+    let alone = said(&rule("grpc", "shop.Cart/Get"), "inbound ::1 :81 grpc a.b shop.Cart/Get");
+    let expected =
+        "protocol: grpc\n      hosts: [\"a.b\"]\n      allow:\n      - \"shop.Cart/Get\"";
+    assert!(alone.ends_with(expected), "{alone}");
 }

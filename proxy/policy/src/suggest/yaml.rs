@@ -1,8 +1,9 @@
 //! Operations as lines of a policy file.
 
+use crate::entry::grpc::is_name;
 use crate::host::Host;
 use crate::model::Rule;
-use crate::op::{HttpOp, Keys, Operation, RedisOp, Script};
+use crate::op::{GrpcOp, HttpOp, Keys, Operation, RedisOp, Script};
 use crate::path::{Ambiguities, ambiguities};
 use crate::pattern::Separators;
 use crate::shape::{http_path, redis_key};
@@ -51,6 +52,7 @@ impl Line {
                     ..plain(http_entry(http, path)?)
                 })
             }
+            Operation::Grpc(grpc) => Some(plain(grpc_entry(grpc)?)),
             Operation::Redis(redis) => {
                 let bare = matches!(redis.keys, Keys::Unknown);
                 Some(Self { bare, ..plain(redis_entry(redis, separators)?) })
@@ -104,6 +106,12 @@ fn http_entry(http: &HttpOp<'_>, path: &[u8]) -> Option<String> {
     String::from_utf8(entry).ok()
 }
 
+fn grpc_entry(grpc: &GrpcOp<'_>) -> Option<String> {
+    let entry = [grpc.service, b"/", grpc.method].concat();
+    let is = is_name(grpc.service) && is_name(grpc.method);
+    String::from_utf8(entry).ok().filter(|_| is)
+}
+
 fn redis_entry(redis: &RedisOp<'_>, separators: Separators) -> Option<String> {
     let mut entry = redis.command.to_ascii_uppercase();
     if let Some(subcommand) = redis.subcommand {
@@ -143,7 +151,8 @@ fn redis_entry(redis: &RedisOp<'_>, separators: Separators) -> Option<String> {
 /// `hosts` and `databases` of a rule of its own.
 pub(super) fn limits(operation: &Operation<'_>) -> Vec<String> {
     match operation {
-        Operation::Http(HttpOp { authority: Some(authority), .. }) => {
+        Operation::Http(HttpOp { authority: Some(authority), .. })
+        | Operation::Grpc(GrpcOp { authority: Some(authority), .. }) => {
             match Host::of_authority(authority) {
                 Some((Host::Name(name), _)) => match std::str::from_utf8(name) {
                     Ok(name) => vec![format!("  hosts: [{}]", quoted(&name.to_ascii_lowercase()))],

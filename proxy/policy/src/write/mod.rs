@@ -45,7 +45,7 @@ pub fn policy(learned: &Learned, metadata: &Metadata) -> String {
         |side| learned.rules.iter().any(|rule| rule.side == side && stands(rule, learned));
     let sides = [Side::Inbound, Side::Outbound];
     if spec.is_empty() && !sides.into_iter().any(governed) {
-        spec.push("refusal: close  # the default: a spec must hold something".into());
+        spec.push("unread: {bodyLimit: allow}  # the default: a spec must hold something".into());
     }
     for side in sides {
         direction(side, learned, governed(side), &mut spec);

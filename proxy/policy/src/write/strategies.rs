@@ -35,6 +35,7 @@ fn ops(protocol: Protocol) -> BoxedStrategy<String> {
                 .prop_map(str::to_owned),
         ]
         .boxed(),
+        Protocol::Grpc => "([a-c]\\.)?[A-C._1-]{1,3}/([A-C_1.-]{1,3}|\\*)".boxed(),
         Protocol::Redis => (
             select(vec![
                 "GET",
@@ -108,7 +109,11 @@ fn entry(protocol: Protocol) -> impl Strategy<Value = LearnedEntry> {
         let mut entry = LearnedEntry { op, upgrade, permit, override_headers, evidence };
         let (separators, permit) = (Separators::default(), entry.ambiguities());
         if Pattern::read(protocol, List::Allow, &entry.op, permit, separators).is_err() {
-            let fine = if protocol == Protocol::Http { "GET /x" } else { "PING" };
+            let fine = match protocol {
+                Protocol::Http => "GET /x",
+                Protocol::Grpc => "a.B/C",
+                _ => "PING",
+            };
             fine.clone_into(&mut entry.op);
         }
         entry
@@ -155,6 +160,7 @@ pub(crate) fn learned() -> impl Strategy<Value = Learned> {
         (Side::Outbound, 5671, Protocol::Opaque),
         (Side::Outbound, 6379, Protocol::Redis),
         (Side::Outbound, 8080, Protocol::Http),
+        (Side::Inbound, 9090, Protocol::Grpc),
     ];
     subsequence(places.to_vec(), 0..=places.len()).prop_flat_map(|places| {
         let rules: Vec<_> =

@@ -186,7 +186,7 @@ apiVersion: weir.dev/v1alpha1
 kind: TrafficPolicy
 metadata: {name: cart, namespace: shop}
 spec:
-  refusal: close  # the default: a spec must hold something
+  unread: {bodyLimit: allow}  # the default: a spec must hold something
   # inbound is absent: it is not governed, and all of it passes.
   # outbound is absent: it is not governed, and all of it passes.
 ";

@@ -78,9 +78,9 @@ fn with(rule: &LearnedRule, entry: &str, args: &Args) -> Option<LearnedRule> {
 
 fn not_there(entry: &str, learned: &Learned) -> Failure {
     let all = learned.rules.iter().flat_map(|rule| rule.left.iter().map(|(entry, _)| &entry.op));
-    let word = entry.split(' ').next().unwrap_or(entry);
+    let first = |op: &str| op.split([' ', '/']).next().map(str::to_owned);
     let like: Vec<&str> =
-        all.filter(|op| op.split(' ').next() == Some(word)).map(String::as_str).take(3).collect();
+        all.filter(|op| first(op) == first(entry)).map(String::as_str).take(3).collect();
     let failure = Failure::usage(format!("the profile has no {entry:?}"));
     match like.as_slice() {
         [] => failure.hint("`weir policy pending PROFILE` lists what there is"),

@@ -23,6 +23,7 @@ use crate::cli::terminal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Operations are written SIDE PEER :PORT PROTOCOL and then, by protocol:
   inbound 10.0.0.7 :8080 http cart.shop GET /carts/7     the host (or -), method, path
+  inbound 10.0.0.7 :9090 grpc cart.shop shop.Cart/AddItem  the host (- for none), service/method
   outbound 10.9.0.5 :6379 redis db0 SET cart:7           the database, command, keys
   outbound 192.0.2.1 :443 tls sni shop.example           the server name, or none
   outbound 192.0.2.1 :5671 opaque                        the connection as such

@@ -69,6 +69,13 @@ impl Record {
         let protocol = need("protocol")?;
         let what = match protocol {
             "http" => self.http(need("op")?)?,
+            "grpc" => {
+                let call = self.text("detail").unwrap_or(need("op")?);
+                if call.contains(' ') {
+                    return Err("its names have a space".to_owned());
+                }
+                format!(" {} {call}", self.text("host").unwrap_or("-"))
+            }
             "redis" => {
                 let command = self.text("detail").unwrap_or(need("op")?);
                 format!(" db{} {}", self.text("database").unwrap_or("0"), command)
@@ -175,6 +182,10 @@ mod tests {
             "protocol": "redis", "database": "0", "op": "CONFIG|SET", "detail": "CONFIG|SET"});
         let text = "outbound 10.0.0.7 :6379 redis db0 CONFIG|SET";
         assert_eq!(operation(redis).as_deref(), Ok(text));
+        let grpc = json!({"side": "inbound", "peer": "10.0.0.7", "port": 9090, "protocol": "grpc",
+            "host": "cart.shop", "op": "shop.Cart/AddItem", "detail": "shop.Cart/AddItem"});
+        let text = "inbound 10.0.0.7 :9090 grpc cart.shop shop.Cart/AddItem";
+        assert_eq!(operation(grpc).as_deref(), Ok(text));
         let opaque = json!({"side": "inbound", "peer": "10.0.0.7", "port": 1,
             "protocol": "opaque"});
         assert_eq!(operation(opaque).as_deref(), Ok("inbound 10.0.0.7 :1 opaque"));
@@ -185,6 +196,9 @@ mod tests {
         let mut record = json!({"side": "inbound", "peer": "10.0.0.7", "port": 80,
             "protocol": "http", "op": "GET /a;k={}", "detail": "/a;k={}"});
         assert!(operation(record.clone()).unwrap_err().contains("masks"));
+        let hidden = json!({"side": "inbound", "peer": "10.0.0.7", "port": 80, "protocol": "grpc",
+            "op": "shop.Cart/{new}", "detail": "shop.Cart/{new}"});
+        assert!(operation(hidden).unwrap_err().contains("masks"));
         record.as_object_mut().unwrap().remove("op");
         assert_eq!(operation(record), Err("it has no op".to_owned()));
     }

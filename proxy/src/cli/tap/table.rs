@@ -135,9 +135,10 @@ impl Table {
     }
 }
 
-/// Redis errors are in capitals, what went well is not.
+/// Errors of Redis and gRPC are in capitals, what went well is not, but for gRPC's `OK`.
 fn status_colour(status: &str) -> &'static str {
     match status.as_bytes().first() {
+        _ if status == "OK" => "",
         Some(b'5' | b'A'..=b'Z') => RED,
         Some(b'4') => YELLOW,
         _ => "",

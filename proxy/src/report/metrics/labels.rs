@@ -146,8 +146,8 @@ labels! {
 /// All sides, in the order of their discriminants.
 pub(crate) const SIDES: [Side; 2] = [Side::Inbound, Side::Outbound];
 /// All protocols, in the order of their discriminants.
-pub(crate) const PROTOCOLS: [Protocol; 4] =
-    [Protocol::Http, Protocol::Redis, Protocol::Tls, Protocol::Opaque];
+pub(crate) const PROTOCOLS: [Protocol; 5] =
+    [Protocol::Http, Protocol::Grpc, Protocol::Redis, Protocol::Tls, Protocol::Opaque];
 /// All modes.
 pub(super) const MODES: [Mode; 3] = [Mode::Learn, Mode::Monitor, Mode::Enforce];
 
@@ -163,6 +163,7 @@ pub(crate) fn side_label(side: Side) -> &'static str {
 pub(crate) fn protocol_label(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http => "http",
+        Protocol::Grpc => "grpc",
         Protocol::Redis => "redis",
         Protocol::Tls => "tls",
         Protocol::Opaque => "opaque",

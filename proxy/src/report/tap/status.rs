@@ -3,18 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::report::Status;
+use crate::report::{Status, grpc};
 
 /// One answer, a class of HTTP answers, or those on one side of a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answers {
-    /// This HTTP status code.
+    /// This HTTP or gRPC status code.
     Code(u16),
     /// The codes that begin with this digit: `5xx`.
     Class(u16),
     /// The codes that compare so: `>=400`.
     Compared(Comparison, u16),
-    /// Redis: `ok`, `unanswered`, or the first word of an error.
+    /// gRPC: the name of a status. Redis: `ok`, `unanswered`, or the first word of an error.
     Word(String),
 }
 
@@ -42,6 +42,7 @@ impl Answers {
     pub(super) fn contain(&self, status: Status) -> bool {
         match (self, status) {
             (Self::Code(wanted), Status::Http(code)) => code == *wanted,
+            (Self::Code(wanted), Status::Grpc(code)) => code == u32::from(*wanted),
             (Self::Class(digit), Status::Http(code)) => code / 100 == *digit,
             (Self::Compared(comparison, than), Status::Http(code)) => match comparison {
                 Comparison::Below => code < *than,
@@ -49,6 +50,9 @@ impl Answers {
                 Comparison::Above => code > *than,
                 Comparison::AtLeast => code >= *than,
             },
+            (Self::Word(word), Status::Grpc(code)) => {
+                grpc::name(code).is_some_and(|name| word == name)
+            }
             (Self::Word(word), Status::Ok) => word == "OK",
             (Self::Word(word), Status::Unanswered) => word == "UNANSWERED",
             (Self::Word(word), Status::Error(error)) => {
@@ -66,7 +70,7 @@ impl FromStr for Answers {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is not a status: write a code or word (`503`, `WRONGTYPE`), a class (`5xx`), or a comparison (`>=400`)"
+                "`{text}` is not a status: write a code or word (`503`, `UNAVAILABLE`, `WRONGTYPE`), a class (`5xx`), or a comparison (`>=400`)"
             )
         };
         let code = |text: &str| match text.parse() {
@@ -82,7 +86,14 @@ impl FromStr for Answers {
             [digit @ b'1'..=b'9', b'x' | b'X', b'x' | b'X'] => {
                 Ok(Self::Class(u16::from(digit - b'0')))
             }
+            // The codes of gRPC are the small numbers.
+            [b'0'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'] => {
+                text.parse().map(Self::Code).map_err(|_| wrong())
+            }
             [b'0'..=b'9', ..] => code(text).map(Self::Code),
+            _ if grpc::NAMES.iter().any(|name| name.eq_ignore_ascii_case(text)) => {
+                Ok(Self::Word(text.to_ascii_uppercase()))
+            }
             // As long as a record's, which is cut there.
             word if (1..=15).contains(&word.len())
                 && word.iter().all(u8::is_ascii_alphanumeric) =>
@@ -129,6 +140,9 @@ mod tests {
             Status::Unanswered,
             error(b"WRONGTYPE"),
             error(b"CLUSTERDOWNCUT1"),
+            Status::Grpc(0),
+            Status::Grpc(7),
+            Status::Grpc(42),
         ];
         for (text, expected) in [
             ("503", &[3][..]),
@@ -138,7 +152,13 @@ mod tests {
             (">404", &[3]),
             ("<404", &[1]),
             ("<=404", &[1, 2]),
-            ("ok", &[4]),
+            ("ok", &[4, 8]),
+            ("0", &[8]),
+            ("permission_denied", &[9]),
+            ("PERMISSION_DENIED", &[9]),
+            ("7", &[9]),
+            ("42", &[10]),
+            ("RESOURCE_EXHAUSTED", &[]),
             ("unanswered", &[5]),
             ("WRONGTYPE", &[6]),
             ("wrongtype", &[6]),
@@ -154,7 +174,22 @@ mod tests {
 
     #[test]
     fn what_is_no_status_is_refused() {
-        for text in ["", "50", "5000", "0xx", "5x", ">", ">=x", "=200", "NO PERM", "5xxx", "-1"] {
+        for text in [
+            "",
+            "00",
+            "05",
+            "5000",
+            "PERMISSION_",
+            "A_B",
+            "0xx",
+            "5x",
+            ">",
+            ">=x",
+            "=200",
+            "NO PERM",
+            "5xxx",
+            "-1",
+        ] {
             assert!(text.parse::<Answers>().is_err(), "{text}");
         }
     }

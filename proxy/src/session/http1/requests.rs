@@ -150,7 +150,7 @@ impl Http1 {
         out: &mut Actions,
     ) -> bool {
         let room = cx.limits.judging_bytes;
-        let keep = cx.admission.refusal == Refusal::Answer
+        let keep = cx.admission.refusal.unwrap_or_default() == Refusal::Answer
             && head.keep_alive
             && head.version == Version::Http11
             && !head.expect_continue
@@ -230,7 +230,7 @@ impl Http1 {
             return self.cut(status, cur, cx, out);
         }
         cur.discard_rest(out);
-        if cx.admission.refusal == Refusal::Reset {
+        if cx.admission.refusal.unwrap_or_default() == Refusal::Reset {
             self.end_back(cx);
             self.reset(out);
         } else {
@@ -282,7 +282,7 @@ impl Http1 {
         out.push(Action::Reset(Leg::Server));
         self.phase = Phase::Over;
         let alone = self.pending.len() == 1 && self.pending.iter().all(|p| !p.begun);
-        if alone && cx.admission.refusal != Refusal::Reset {
+        if alone && cx.admission.refusal.unwrap_or_default() != Refusal::Reset {
             if let Some(mut pending) = self.pending.pop_back() {
                 let head_only = pending.kind == RequestKind::Head;
                 let own = pending.own.unwrap_or(Own { status, close: true, head_only });
@@ -330,7 +330,7 @@ impl Http1 {
         }
         let own = Own { status: 408, close: true, head_only: false };
         self.pending.push_back(Pending::refused(transaction, own));
-        if cx.admission.refusal == Refusal::Reset {
+        if cx.admission.refusal.unwrap_or_default() == Refusal::Reset {
             self.end_back(cx);
             self.reset(out);
         } else {

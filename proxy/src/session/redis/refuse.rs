@@ -30,7 +30,7 @@ impl Redis {
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> usize {
-        if cx.admission.refusal == Refusal::Reset {
+        if cx.admission.refusal.unwrap_or_default() == Refusal::Reset {
             self.end_and_reset(transaction, cx, out);
             return 0;
         }
@@ -57,7 +57,7 @@ impl Redis {
         }
         out.discard(len);
         out.push(Action::Inject(Leg::Server, self.substitute()));
-        if cx.admission.refusal == Refusal::Close {
+        if cx.admission.refusal.unwrap_or_default() == Refusal::Close {
             self.finish(cx, out);
         }
         len
@@ -85,7 +85,7 @@ impl Redis {
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) {
-        if cx.admission.refusal == Refusal::Reset {
+        if cx.admission.refusal.unwrap_or_default() == Refusal::Reset {
             return self.end_and_reset(transaction, cx, out);
         }
         if self.answers != Answers::On {

@@ -43,7 +43,7 @@ impl Drive for Redis {
 fn driver(refusal: Refusal) -> Driver<Redis> {
     let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: NONCE };
     let mut driver = Driver::new(Redis::new(&options, false));
-    driver.admission.refusal = refusal;
+    driver.admission.refusal = Some(refusal);
     driver.inspectors.push(Literal::operation("BAD"));
     driver
 }

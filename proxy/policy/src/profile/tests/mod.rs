@@ -1,5 +1,6 @@
 mod belief;
 mod bounded;
+mod calls;
 mod lattice;
 mod numbers;
 mod secrets;
@@ -9,7 +10,9 @@ use std::net::IpAddr;
 
 use super::key;
 use super::{Counts, Key, Learner, Observation, Profile, Settings, WriterId};
-use crate::op::{HttpOp, KeySource, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp};
+use crate::op::{
+    GrpcOp, HttpOp, KeySource, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp,
+};
 
 const DAY: u64 = 86_400;
 /// 2026-11-01.
@@ -40,13 +43,13 @@ impl Random {
 #[derive(Clone, Debug)]
 struct Asked {
     protocol: Protocol,
-    /// Method or command.
+    /// Method, command or service.
     name: String,
     /// The token to upgrade to; the subcommand.
     second: Option<String>,
     /// The override field; the function or the script's digest.
     third: Option<String>,
-    /// The path, the SNI, the authority; each key or channel.
+    /// The path, the SNI, the authority, the method; each key or channel.
     texts: Vec<Vec<u8>>,
     channels: bool,
     unknown: bool,
@@ -84,6 +87,11 @@ impl Asked {
                 path: if self.name == "CONNECT" { b"" } else { text.unwrap_or_default() },
                 upgrade: second,
                 override_header: third,
+            })),
+            Protocol::Grpc => f(&Operation::Grpc(GrpcOp {
+                service: self.name.as_bytes(),
+                method: text.unwrap_or_default(),
+                authority: Some(b"shop"),
             })),
             Protocol::Redis => {
                 let (texts, none) = (Texts(&self.texts), Texts(&[]));

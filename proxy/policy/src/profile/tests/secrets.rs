@@ -55,6 +55,9 @@ fn with_secret() -> Vec<Asked> {
         Asked { third: s, ..redis("FCALL", &["a", "b", "c"]) },
         Asked { channels: true, ..redis("SUBSCRIBE", &[&key("$:a"), &key("$:b"), &key("$:c")]) },
         Asked { unknown: true, ..redis(SECRET, &[]) },
+        Asked::new(Protocol::Grpc, SECRET, &[b"AddItem"]),
+        Asked::new(Protocol::Grpc, "shop.Cart", &[SECRET.as_bytes()]),
+        Asked::new(Protocol::Grpc, &key("$.Cart"), &[key("Get$").as_bytes()]),
         Asked::new(Protocol::Tls, "", &[key("$.example").as_bytes()]),
     ]
 }

@@ -30,6 +30,7 @@ fn allows(snapshot: &Snapshot, asked: &Asked, peer: &str) -> bool {
 fn port(asked: &Asked) -> u16 {
     match asked.protocol {
         Protocol::Http => 80,
+        Protocol::Grpc => 9090,
         Protocol::Redis => 6379,
         Protocol::Tls => 443,
         Protocol::Opaque => 5671,
@@ -114,6 +115,13 @@ fn asked() -> impl Strategy<Value = Asked> {
         Asked::new(Protocol::Http, "CONNECT", &[b"10.0.0.9:443"]),
         Asked::new(Protocol::Http, "GET", &[b"/"]),
         Asked::new(Protocol::Http, "GET", &[b"/carts/"]),
+        Asked::new(Protocol::Grpc, "shop.Cart", &[b"AddItem"]),
+        Asked::new(Protocol::Grpc, "shop.Cart", &[b"Get_7-x.Y"]),
+        Asked::new(Protocol::Grpc, "7", &[b"0123456789abcdef"]),
+        Asked::new(Protocol::Grpc, "shop.Cart", &[b"a/b"]),
+        Asked::new(Protocol::Grpc, "shop.Cart", &[b""]),
+        Asked::new(Protocol::Grpc, "shop.Cart", &[b"{int}"]),
+        Asked::new(Protocol::Grpc, "..", &[b"AddItem"]),
         Asked::new(Protocol::Tls, "", &[b"Shop.Example"]),
         Asked::new(Protocol::Tls, "", &[b"10.0.0.1"]),
         Asked::new(Protocol::Tls, "", &[]),

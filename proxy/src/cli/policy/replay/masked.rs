@@ -181,8 +181,10 @@ impl<'a> Judge<'a> {
         let masked = match (protocol, &line.op) {
             _ if reason == "substitute" => Masked::substitute(),
             (Protocol::Opaque, _) => Masked::connection(spoken(reason)),
-            (Protocol::Http | Protocol::Redis, None) => Masked::connection(Spoken::Untold),
-            (Protocol::Http | Protocol::Redis | Protocol::Tls, _) => {
+            (Protocol::Http | Protocol::Grpc | Protocol::Redis, None) => {
+                Masked::connection(Spoken::Untold)
+            }
+            (Protocol::Http | Protocol::Grpc | Protocol::Redis | Protocol::Tls, _) => {
                 let record = self.record(protocol, reason, line);
                 Masked::read(protocol, &record).map_err(|_| "its operation cannot be read")?
             }

@@ -35,7 +35,7 @@ const RESET: Ended =
 /// A judged connection on which paths that contain `evil` are refused.
 fn judged(refusal: Refusal) -> Driver<Http1> {
     let mut driver = Driver::new(Http1::new());
-    driver.admission.refusal = refusal;
+    driver.admission.refusal = Some(refusal);
     driver.inspectors = vec![Literal::operation("evil")];
     driver
 }

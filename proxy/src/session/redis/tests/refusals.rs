@@ -156,7 +156,7 @@ fn another_protocol_is_noticed_at_once() {
 fn inline_commands_pass_and_are_refused() {
     let options = Options { redis_table: Table::builtin(), redis_inline: true, nonce: NONCE };
     let mut d = Driver::new(Redis::new(&options, true));
-    d.admission.refusal = Refusal::Answer;
+    d.admission.refusal = Some(Refusal::Answer);
     d.inspectors.push(Literal::operation("BAD"));
     d.client("\r\nSET k \"a b\"\r\n");
     d.client("BAD 'x'\n*1\r\n$4\r\nPING\r\n");
