@@ -21,7 +21,7 @@ pub mod values;
 
 pub use options::Options;
 
-pub use values::{Admin, Forward, LogAllowed, LogDetail, Target};
+pub use values::{Admin, Forward, LogAllowed, LogDetail, Target, UnknownFrames};
 
 /// Where the admin endpoint of forwards listens unless told otherwise.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), defaults::ADMIN_PORT);
@@ -68,6 +68,8 @@ pub struct Settings {
     pub resolv_conf: PathBuf,
     /// Whether Redis inline commands are read without the server confirming the protocol.
     pub redis_inline: bool,
+    /// What becomes of HTTP/2 frames of unknown types where traffic is judged.
+    pub http2_unknown_frames: UnknownFrames,
     /// Which events are in the program's own log.
     pub log: Filter,
     /// Where all this was said.
@@ -192,6 +194,7 @@ impl Settings {
             max_connections: options.max_connections,
             redis_commands: options.redis_commands,
             redis_inline: options.redis_inline.unwrap_or(false),
+            http2_unknown_frames: options.http2_unknown_frames.unwrap_or_default(),
             resolv_conf: options.resolv_conf.unwrap_or_else(|| defaults::RESOLV_CONF.into()),
             log: options.log.unwrap_or_default(),
             source,
@@ -250,6 +253,8 @@ impl Settings {
         changed("workers", self.workers != new.workers);
         changed("redis-commands", self.redis_commands != new.redis_commands);
         changed("redis-inline", self.redis_inline != new.redis_inline);
+        let unknown = [self.http2_unknown_frames, new.http2_unknown_frames];
+        changed("http2-unknown-frames", unknown[0] != unknown[1]);
         changed("resolv-conf", self.resolv_conf != new.resolv_conf);
         changed("log", self.log != new.log);
         names

@@ -187,7 +187,11 @@ impl Conn {
     pub(crate) fn most_held(&self) -> usize {
         let limits = &self.in_force.limits;
         // A head or command at its limit, and the byte that shows that it is longer.
-        limits.head_bytes.max(limits.judging_bytes).max(limits.detection_bytes) + (1 << 10)
+        [limits.head_bytes, limits.judging_bytes, limits.detection_bytes, limits.http2_frame_bytes]
+            .into_iter()
+            .max()
+            .unwrap_or_default()
+            + (1 << 10)
     }
 
     /// The list for the session's answer.

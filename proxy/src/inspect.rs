@@ -31,6 +31,10 @@ pub trait Inspector: Send {
 
     /// The message is complete: what follows belongs to another.
     fn end(&mut self, part: Part);
+
+    /// Another of its kind that has seen nothing: for a stream of a connection that has several
+    /// at once.
+    fn fresh(&self) -> Box<dyn Inspector>;
 }
 
 /// Makes one inspector per connection.

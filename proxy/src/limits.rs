@@ -215,6 +215,56 @@ limits! {
         count 1, 1 << 20;
     reached: "reading from the client pauses until answers come; with Redis also where their log records hold 256 KiB";
 
+    /// The HPACK table that HTTP/2 peers may use, in bytes: larger ones are lowered in enforce.
+    http2_table_bytes: usize = 64 << 10,
+        bytes 4 << 10, 1 << 20;
+    reached: "enforce ends the connection with COMPRESSION_ERROR; learn and monitor pass header blocks of that direction on unread";
+
+    /// An HTTP/2 frame that is held whole, in bytes: larger ones are not asked for in enforce.
+    http2_frame_bytes: usize = 64 << 10,
+        bytes 16 << 10, (1 << 24) - 1;
+    reached: "enforce ends the connection with FRAME_SIZE_ERROR; learn and monitor pass it on unread";
+
+    /// Streams under way on an HTTP/2 connection.
+    http2_streams: usize = 10_000,
+        count 1, 1 << 20;
+    reached: "enforce resets the stream with REFUSED_STREAM; learn and monitor pass it on unread";
+
+    /// Refused requests of an HTTP/2 connection in a minute.
+    http2_refusals: u32 = 10,
+        count 0, u32::MAX;
+    reached: "the connection takes no further streams, and is closed when those under way have ended";
+
+    /// CONTINUATION frames of an HTTP/2 header block.
+    http2_continuations: u32 = 64,
+        count 8, 65536;
+    reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor pass it on unread";
+
+    /// HTTP/2 frames that come for a stream after it was refused or cut.
+    http2_late_frames: u32 = 1024,
+        count 1, u32::MAX;
+    reached: "enforce ends the connection with ENHANCE_YOUR_CALM";
+
+    /// RST_STREAM frames of one leg in a minute.
+    http2_resets: u32 = 10_000,
+        count 10, u32::MAX;
+    reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
+
+    /// SETTINGS frames of one leg in a minute, and those that wait for their acknowledgement.
+    http2_settings: u32 = 1000,
+        count 10, 1 << 20;
+    reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
+
+    /// PING frames of one leg in a minute.
+    http2_pings: u32 = 60_000,
+        count 10, u32::MAX;
+    reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
+
+    /// HTTP/2 frames of one leg in a minute that say nothing: empty DATA, PRIORITY, unknown types.
+    http2_empty_frames: u32 = 10_000,
+        count 10, u32::MAX;
+    reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
+
     /// Nesting of Redis replies.
     reply_depth: usize = 128,
         count 8, 1024;

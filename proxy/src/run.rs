@@ -160,6 +160,7 @@ impl Sidecar {
             inspectors: extras.inspectors,
             redis_table,
             redis_inline: settings.redis_inline,
+            unknown_frames: settings.http2_unknown_frames,
             nonces: RandomState::new(),
             connections: AtomicU64::new(0),
         });

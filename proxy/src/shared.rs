@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use weir_parsers::redis::Table;
 
 use crate::budget::Budget;
+use crate::config::UnknownFrames;
 use crate::dial::Ports;
 use crate::inspect::InspectorFactory;
 use crate::intercept::Intercept;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) redis_table: &'static Table,
     /// Inline commands need no confirmation by the server.
     pub(crate) redis_inline: bool,
+    /// What becomes of HTTP/2 frames of unknown types where they are judged.
+    pub(crate) unknown_frames: UnknownFrames,
     /// The part of this process's nonces that nobody can guess.
     pub(crate) nonces: RandomState,
     /// The other part: each connection's number.
@@ -73,6 +76,7 @@ impl Shared {
         Options {
             redis_table: self.redis_table,
             redis_inline: self.redis_inline,
+            unknown_frames: self.unknown_frames,
             nonce: self.nonces.hash_one(count),
         }
     }

@@ -52,6 +52,10 @@ impl Inspector for Literal {
     fn end(&mut self, part: Part) {
         self.matched[part as usize] = 0;
     }
+
+    fn fresh(&self) -> Box<dyn Inspector> {
+        Box::new(Self::default())
+    }
 }
 
 struct Factory;

@@ -63,6 +63,7 @@ fn relative_to(options: Options, base: &Path) -> Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::UnknownFrames;
     use crate::config::values::{Admin, LogAllowed, Mode};
 
     fn error(text: &str) -> (String, u64, u64) {
@@ -77,7 +78,7 @@ mod tests {
             "forward: [127.0.0.1:1=127.0.0.1:2]\ninbound-port: 3\noutbound-port: 4\npolicy: [a.yaml]\nmode: enforce\nadmin: off\n\
              probe-ports: [80, 81]\nsocket: s\ntraffic-log: '-'\nlog-allowed: sample:5\nlog-detail: full\n\
              limits: {head-bytes: 1024, linger: 3s}\ngrace: 5s\nworkers: 2\nmemory: 64MiB\n\
-             max-connections: 10\nredis-commands: c.json\nredis-inline: true\nlog: debug\n\
+             max-connections: 10\nredis-commands: c.json\nredis-inline: true\nlog: debug\nhttp2-unknown-frames: drop\n\
              resolv-conf: r\n",
         )
         .unwrap();
@@ -91,6 +92,7 @@ mod tests {
         assert_eq!(options.log_allowed, Some(LogAllowed::Sample(5)));
         assert_eq!(options.limits.len(), 2);
         assert_eq!(options.redis_inline, Some(true));
+        assert_eq!(options.http2_unknown_frames, Some(UnknownFrames::Drop));
         assert_eq!(options.resolv_conf, Some("r".into()));
     }
 

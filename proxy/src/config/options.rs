@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use super::values::{
     Admin, Forward, LogAllowed, LogDetail, Mode, Ports, Size, SocketPath, Span, TrafficLog,
+    UnknownFrames,
 };
 use crate::limits;
 use crate::program_log::Filter;
@@ -40,6 +41,10 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", help_heading = "Traffic")]
     pub redis_inline: Option<bool>,
+
+    /// What becomes of HTTP/2 frames of unknown types where traffic is enforced [default: pass]
+    #[arg(long, value_name = "WHAT", help_heading = "Traffic")]
+    pub http2_unknown_frames: Option<UnknownFrames>,
 
     /// A policy to judge by; may be given again. Read again when it changes and on SIGHUP
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
@@ -141,6 +146,7 @@ impl Options {
             max_connections: self.max_connections.or(that.max_connections),
             redis_commands: self.redis_commands.or(that.redis_commands),
             redis_inline: self.redis_inline.or(that.redis_inline),
+            http2_unknown_frames: self.http2_unknown_frames.or(that.http2_unknown_frames),
             resolv_conf: self.resolv_conf.or(that.resolv_conf),
             log: self.log.or(that.log),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::{Forward, Intake, LogAllowed, LogDetail, Settings, Target, units};
+use super::{Forward, Intake, LogAllowed, LogDetail, Settings, Target, UnknownFrames, units};
 use crate::limits::Limits;
 
 impl Settings {
@@ -29,6 +29,10 @@ impl Settings {
             "outbound-port": redirect.map(|ports| ports.outbound),
             "redis-commands": self.redis_commands.as_ref().map(text),
             "redis-inline": self.redis_inline,
+            "http2-unknown-frames": match self.http2_unknown_frames {
+                UnknownFrames::Pass => "pass",
+                UnknownFrames::Drop => "drop",
+            },
             "policy": self.policies.iter().map(text).collect::<Vec<_>>(),
             "mode": self.mode.to_string(),
             "resolv-conf": text(&self.resolv_conf),

@@ -185,6 +185,17 @@ pub enum LogDetail {
     Full,
 }
 
+/// What becomes of HTTP/2 frames of a type that RFC 9113 does not name (§5.5), where they are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownFrames {
+    /// They pass.
+    #[default]
+    Pass,
+    /// They do not.
+    Drop,
+}
+
 /// How violations are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

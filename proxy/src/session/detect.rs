@@ -66,17 +66,17 @@ impl Detected {
     /// Whether this is the protocol that a rule requires.
     pub(crate) fn is(&self, required: Protocol) -> bool {
         match required {
-            Protocol::Http => matches!(self, Detected::Http1),
+            Protocol::Http => matches!(self, Detected::Http1 | Detected::Http2),
+            Protocol::Grpc => matches!(self, Detected::Http2),
             Protocol::Redis => matches!(self, Detected::Redis),
             Protocol::Tls => matches!(self, Detected::Tls(_)),
-            Protocol::Grpc | Protocol::Opaque => false,
+            Protocol::Opaque => false,
         }
     }
 
     /// A protocol that has a name and no parser in this build.
     pub(crate) fn is_unsupported(&self) -> bool {
         match self {
-            Detected::Http2 => true,
             Detected::ServerFirst(greeting) => greeting.is_known(),
             _ => false,
         }

@@ -6,8 +6,7 @@
 
 mod answer;
 mod body;
-mod cursor;
-mod judge;
+mod operation;
 mod pending;
 mod requests;
 mod responses;
@@ -20,9 +19,9 @@ use std::time::Instant;
 use weir_parsers::http1::{Body, HeadScan};
 use weir_policy::op::Protocol;
 
+use super::cursor::Cursor;
 use super::{Action, Actions, Cx, Input, Leg};
 use crate::report::{Detail, Outcome, Reason, Transaction, Verdict};
-use cursor::Cursor;
 use pending::{Own, Pending, Switch};
 
 /// The protocol state of one HTTP/1 connection.
@@ -158,7 +157,7 @@ impl Http1 {
     /// force.
     pub(crate) fn stands(&self, cx: &mut Cx<'_>) -> bool {
         let Some(switched) = &self.switched else { return false };
-        judge::judge(&switched.operation(), cx).verdict != Verdict::Refused
+        super::judge::judge(&switched.operation(), cx).verdict != Verdict::Refused
     }
 
     /// Whether the connection stands between messages, with nothing under way.

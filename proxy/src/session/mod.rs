@@ -8,10 +8,14 @@
 //! cut: a session handed one byte at a time says the same as one handed the whole.
 
 pub mod action;
+mod cursor;
 mod detect;
 mod http1;
+mod http2;
+mod judge;
 mod passing;
 mod redis;
+mod start;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -23,13 +27,16 @@ use weir_policy::op::{Endpoint, Protocol};
 
 pub use action::{Action, Actions, Input, Leg};
 
+use crate::config::UnknownFrames;
 use crate::inspect::Inspector;
 use crate::limits::Limits;
 use crate::report::Report;
 use detect::{Detect, Detected};
 use http1::Http1;
+use http2::Http2;
 use passing::{Kind, Passing};
 use redis::Redis;
+use start::Starting;
 
 /// What a session may look at, and say, while it handles one input.
 pub struct Cx<'a> {
@@ -64,8 +71,19 @@ pub struct Options {
     pub redis_table: &'static Table,
     /// Inline Redis commands need no confirmation by the server.
     pub redis_inline: bool,
+    /// What becomes of HTTP/2 frames of unknown types where they are judged.
+    pub unknown_frames: UnknownFrames,
     /// Random, for this connection alone: what a refused Redis command is replaced by.
     pub nonce: u64,
+}
+
+#[cfg(test)]
+impl Options {
+    /// With the built-in commands.
+    pub(crate) fn test(redis_inline: bool, nonce: u64) -> Self {
+        let unknown_frames = UnknownFrames::Pass;
+        Self { redis_table: Table::builtin(), redis_inline, unknown_frames, nonce }
+    }
 }
 
 /// A connection whose protocol is looked for.
@@ -85,7 +103,10 @@ pub struct Session {
 enum State {
     /// Not enough bytes have come to say what is spoken.
     Detect(Detecting),
+    /// A rule wants HTTP or gRPC: the first bytes tell the version.
+    Starting(Starting),
     Http1(Http1),
+    Http2(Box<Http2>),
     /// Three times the size of the others.
     Redis(Box<Redis>),
     /// Decided once, and not read since.
@@ -99,10 +120,11 @@ impl Session {
     /// detection runs only where there is none, and for the server name of TLS.
     pub fn new(admission: &Admission, options: Options) -> Self {
         let state = match admission.protocol {
-            Some(Protocol::Http) => State::Http1(Http1::new()),
+            Some(Protocol::Http) => State::Starting(Starting::default()),
+            Some(Protocol::Grpc) => State::Http2(Box::new(Http2::new(options.unknown_frames))),
             Some(Protocol::Redis) => State::Redis(Box::new(Redis::new(&options, true))),
             Some(Protocol::Opaque) => State::Passing(Passing::new(Kind::Opaque)),
-            Some(Protocol::Grpc | Protocol::Tls) | None => {
+            Some(Protocol::Tls) | None => {
                 State::Detect(Detecting { detect: Detect::new(options.redis_inline), since: None })
             }
         };
@@ -117,7 +139,9 @@ impl Session {
     /// Reads what it can of `input`, and says what is to happen.
     pub fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
         match &mut self.state {
+            State::Starting(_) => self.start(input, cx, out),
             State::Http1(http) => http.input(input, cx, out),
+            State::Http2(http) => http.input(input, cx, out),
             State::Redis(redis) => redis.input(input, cx, out),
             State::Detect(_) => self.detect(input, cx, out),
             State::Passing(passing) => passing.decide(cx, out),
@@ -128,7 +152,9 @@ impl Session {
     /// The time asked for with [`Action::Wake`] has come.
     pub fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
         match &mut self.state {
+            State::Starting(_) => self.pass(Kind::Slow, cx, out),
             State::Http1(http) => http.wake(cx, out),
+            State::Http2(http) => http.wake(cx, out),
             State::Redis(redis) => redis.wake(cx, out),
             State::Detect(_) => self.pass(Kind::Slow, cx, out),
             State::Passing(_) | State::Done => {}
@@ -141,8 +167,9 @@ impl Session {
             State::Passing(passing) => passing.stands(cx),
             State::Http1(http) => http.stands(cx),
             State::Redis(redis) => redis.stands(cx),
-            State::Done => false,
-            State::Detect(_) => true,
+            // Of HTTP/2 it can only be that the session has lost its way.
+            State::Http2(_) | State::Done => false,
+            State::Starting(_) | State::Detect(_) => true,
         }
     }
 
@@ -150,9 +177,10 @@ impl Session {
     pub fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
         match &mut self.state {
             State::Http1(http) => http.closed(complete, cx),
+            State::Http2(http) => http.closed(complete, cx),
             State::Redis(redis) => redis.closed(complete, cx),
             State::Passing(passing) => passing.closed(complete, cx),
-            State::Detect(_) | State::Done => {}
+            State::Starting(_) | State::Detect(_) | State::Done => {}
         }
     }
 
@@ -191,6 +219,10 @@ impl Session {
             Detected::Malformed(label) => Kind::Malformed(label),
             Detected::Silent => return,
             found if wrong => Kind::Wrong(found.label()),
+            Detected::Http2 => {
+                let state = State::Http2(Box::new(Http2::new(self.options.unknown_frames)));
+                return self.read(state, input, look.pass, cx, out);
+            }
             Detected::Http1 => {
                 return self.read(State::Http1(Http1::new()), input, look.pass, cx, out);
             }

@@ -284,7 +284,7 @@ impl Redis {
 
     /// A transaction for what could not be read as an operation.
     fn begin_unreadable(&self, reason: Reason, cx: &mut Cx<'_>) -> Transaction {
-        let outcome = judge::refused(reason, cx.judge);
+        let outcome = super::judge::refused(reason, cx.judge);
         cx.report.begin(cx.now, Protocol::Redis, None, &self.detail(), outcome)
     }
 

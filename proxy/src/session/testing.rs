@@ -31,6 +31,7 @@ pub(crate) struct Record {
     pub(crate) complete: bool,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    pub(crate) messages: Option<[u64; 2]>,
 }
 
 /// Keeps what is reported, in order.
@@ -39,6 +40,8 @@ pub(crate) struct Records {
     ops: Vec<String>,
     pub(crate) started: Vec<Record>,
     pub(crate) ended: Vec<Record>,
+    pub(crate) limits: Vec<&'static str>,
+    over: std::collections::HashSet<u64>,
 }
 
 impl Records {
@@ -54,6 +57,7 @@ impl Records {
             complete: transaction.complete,
             bytes_in: transaction.bytes_in,
             bytes_out: transaction.bytes_out,
+            messages: transaction.messages,
         }
     }
 }
@@ -101,11 +105,13 @@ impl Report for Records {
     }
 
     fn end(&mut self, _now: Instant, transaction: Transaction) {
-        assert!(!self.ended.iter().any(|r| r.seq == transaction.seq), "ended twice");
+        assert!(self.over.insert(transaction.seq), "ended twice");
         self.ended.push(self.record(&transaction));
     }
 
-    fn limit_reached(&mut self, _name: &'static str) {}
+    fn limit_reached(&mut self, name: &'static str) {
+        self.limits.push(name);
+    }
 
     fn claimed(&mut self, _client: std::net::SocketAddr) {}
 
@@ -208,6 +214,11 @@ impl<S: Drive> Driver<S> {
     /// Everything that went out towards the server, as text.
     pub(crate) fn to_server(&self) -> String {
         String::from_utf8_lossy(&self.legs[1].out).into_owned()
+    }
+
+    /// Everything that went out towards a leg.
+    pub(crate) fn towards(&self, leg: Leg) -> &[u8] {
+        &self.legs[leg as usize].out
     }
 
     /// How many bytes of a leg wait for the session.
@@ -394,5 +405,9 @@ impl Inspector for Literal {
 
     fn end(&mut self, part: Part) {
         self.tails[part as usize].clear();
+    }
+
+    fn fresh(&self) -> Box<dyn Inspector> {
+        Box::new(Self { tails: Default::default(), ..*self })
     }
 }

@@ -99,7 +99,7 @@ fn an_open_greeting_passes_only_where_nothing_could_refuse_it() {
 
 #[test]
 fn named_protocols_without_a_parser_are_unsupported() {
-    assert!(Detected::Http2.is_unsupported());
+    assert!(Detected::Http2.is(Protocol::Http) && Detected::Http2.is(Protocol::Grpc));
     assert!(Detected::ServerFirst(Greeting::Mysql).is_unsupported());
     assert!(!Detected::ServerFirst(Greeting::Other).is_unsupported());
     assert!(!Detected::Unknown("x").is_unsupported());

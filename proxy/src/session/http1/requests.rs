@@ -10,13 +10,14 @@ use weir_policy::op::{Operation, Protocol};
 
 use super::answer::status_of;
 use super::body::{self, Piece};
-use super::judge::{detail, judge, operation};
+use super::operation::{detail, operation};
 use super::pending::Switch;
 use super::{
     Action, Actions, Cursor, Cx, Http1, Leg, Own, Pending, Phase, Requests, begin_unreadable,
 };
 use crate::inspect::{self, Part};
 use crate::report::{Reason, Transaction, Verdict};
+use crate::session::judge::judge;
 
 impl Http1 {
     /// Reads what the client has sent.

@@ -2,7 +2,6 @@
 
 use sha1::{Digest, Sha1};
 use weir_parsers::redis::{Command, KeyArgs, Keys as Found, Resolved, channels, keys};
-use weir_policy::decide::Decision;
 use weir_policy::op::{KeySource, Keys, Operation, Protocol, RedisOp, Script};
 
 use super::follow::has_ack;
@@ -11,6 +10,7 @@ use super::special::{Special, database};
 use super::{Answers, Cx, Redis};
 use crate::inspect::{self, Part};
 use crate::report::{Outcome, Reason, Transaction, Verdict};
+use crate::session::judge::{judge, refused};
 
 /// A command's keys, or channels, as the policy asks for them.
 struct List<'a>(KeyArgs<'a>);
@@ -157,29 +157,6 @@ pub(super) fn hex(digest: &[u8]) -> [u8; 40] {
         *slot = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
     }
     text
-}
-
-/// A verdict against, as far as verdicts have an effect.
-pub(super) fn refused(reason: Reason, judge: bool) -> Outcome {
-    let verdict = if judge { Verdict::Refused } else { Verdict::WouldRefuse };
-    Outcome { verdict, reason, entry: None }
-}
-
-/// The verdict on an operation: the policy's, and then, of what that allows, the inspectors'.
-pub(super) fn judge(operation: &Operation<'_>, cx: &mut Cx<'_>) -> Outcome {
-    let (reason, entry) = match cx.policy.decide(&cx.admission.rules, cx.endpoint, operation) {
-        Decision::Violation(violation, entry) => {
-            return Outcome { entry, ..refused(Reason::Policy(violation), cx.judge) };
-        }
-        Decision::Allowed(entry) => (Reason::Entry, Some(entry)),
-        Decision::Ungoverned => (Reason::Ungoverned, None),
-    };
-    for inspector in &mut *cx.inspectors {
-        if let Err(name) = inspector.operation(operation) {
-            return Outcome { entry, ..refused(Reason::Inspector(name), cx.judge) };
-        }
-    }
-    Outcome { verdict: Verdict::Allowed, reason, entry }
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use weir_parsers::redis::CommandPiece;
 use weir_policy::decide::Violation;
 use weir_policy::op::Protocol;
 
-use super::judge::{judge, refused};
 use super::special::Special;
 use super::streamed::Streamed;
 use super::{Actions, Cx, Redis};
 use crate::inspect::{self, Part};
 use crate::report::{Outcome, Reason, Transaction, Verdict};
+use crate::session::judge::{judge, refused};
 
 impl Redis {
     /// Reads the next piece of a command that streams. Answers how many bytes it has disposed

@@ -10,7 +10,7 @@ mod streamed;
 mod subscriptions;
 mod transactions;
 
-use weir_parsers::redis::{Table, inline};
+use weir_parsers::redis::inline;
 use weir_policy::decide::Refusal;
 
 use super::Redis;
@@ -41,7 +41,7 @@ impl Drive for Redis {
 
 /// A judged connection on which every command named BAD is refused.
 fn driver(refusal: Refusal) -> Driver<Redis> {
-    let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: NONCE };
+    let options = Options::test(false, NONCE);
     let mut driver = Driver::new(Redis::new(&options, false));
     driver.admission.refusal = Some(refusal);
     driver.inspectors.push(Literal::operation("BAD"));

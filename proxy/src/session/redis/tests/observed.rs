@@ -86,7 +86,7 @@ impl Drive for Whole {
 
 #[test]
 fn commands_come_before_the_answer_that_made_detection_certain() {
-    let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: NONCE };
+    let options = Options::test(false, NONCE);
     let admission = observer().admission;
     let mut d = Driver::new(Whole(Session::new(&admission, options)));
     d.judge = false;

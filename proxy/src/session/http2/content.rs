@@ -1,0 +1,197 @@
+//! DATA: content of streams, followed as it passes.
+
+use weir_parsers::grpc::Piece;
+use weir_parsers::http2::{self, DataLayout, ErrorCode, FRAME_HEADER, FrameHeader, flag};
+
+use super::direction::{At, Content};
+use super::frames::take;
+use super::stream::{Gone, Known, Stream};
+use super::{Actions, Cursor, Cx, Http2, Leg};
+use crate::inspect::{self, Part};
+use crate::report::Reason;
+
+impl Http2 {
+    /// A DATA frame begins: what becomes of it is known by its header.
+    pub(super) fn data(
+        &mut self,
+        leg: Leg,
+        header: FrameHeader,
+        cur: &mut Cursor<'_>,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        let first = cur.rest().get(FRAME_HEADER).copied();
+        let layout = match http2::data_layout(&header, first) {
+            None => return false,
+            Some(Err(reason)) => return self.bad_frame(leg, reason, cx, out),
+            Some(Ok(layout)) => layout,
+        };
+        let last = header.has(flag::END_STREAM);
+        if layout.content == 0 && !last && self.says_little(leg, cx, out) {
+            return false;
+        }
+        let id = header.stream;
+        let pass = match self.streams.get(id) {
+            Known::Live(stream) if stream.ended[leg as usize] => {
+                let reason = Reason::Malformed("data_after_end");
+                self.cut(id, reason, ErrorCode::StreamClosed, cx, out);
+                !cx.judge
+            }
+            Known::Live(stream) => {
+                if cx.judge && !stream.inspectors.is_empty() {
+                    // Nothing of a frame passes before it was looked at.
+                    return self.inspected(leg, header, layout, cur, cx, out);
+                }
+                match tally(stream, leg, &layout, last) {
+                    Ok(()) => true,
+                    Err(reason) => {
+                        self.cut(id, reason, ErrorCode::ProtocolError, cx, out);
+                        !cx.judge
+                    }
+                }
+            }
+            Known::Gone(why, late) => {
+                let passes =
+                    !cx.judge || why == Gone::Reset || (why == Gone::Refused && leg == Leg::Server);
+                *late += 1;
+                if !passes && *late > cx.limits.http2_late_frames {
+                    return self.flooded(leg, "http2_late_frames", cx, out);
+                }
+                passes
+            }
+            Known::Closed => !cx.judge || leg == Leg::Server || !self.streams.keeps_back(),
+            Known::Idle => true,
+        };
+        if !pass {
+            self.consumed(leg, header.length);
+        } else if let Some(stream) = self.streams.live(id) {
+            stream.count(leg, FRAME_HEADER + header.length);
+        }
+        take(FRAME_HEADER + layout.before, pass, cur, out);
+        let (left, padding) = (layout.content, layout.padding);
+        self.direction(leg).at = At::Content(Content { stream: id, left, padding, last, pass });
+        if left + padding == 0 {
+            self.content_ended(leg, id, last, cx, out);
+        }
+        true
+    }
+
+    /// Content or padding passes, or is consumed.
+    pub(super) fn content(
+        &mut self,
+        leg: Leg,
+        mut content: Content,
+        cur: &mut Cursor<'_>,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        let bytes = cur.rest();
+        let (bytes, len) = match content.left {
+            0 => (&[][..], bytes.len().min(content.padding)),
+            left => {
+                let bytes = bytes.get(..left).unwrap_or(bytes);
+                (bytes, bytes.len())
+            }
+        };
+        if let Some(stream) = self.streams.live(content.stream).filter(|_| content.pass) {
+            follow(stream, leg, bytes);
+            if let Err((_, name)) = inspect::data(&mut stream.inspectors, part(leg), bytes) {
+                // Observed: judged content was looked at before any of it passed.
+                stream.condemn(false, Reason::Inspector(name));
+            }
+        }
+        match content.left {
+            0 => content.padding -= len,
+            _ => content.left -= len,
+        }
+        take(len, content.pass, cur, out);
+        self.direction(leg).at = At::Content(content);
+        if content.left + content.padding == 0 {
+            self.content_ended(leg, content.stream, content.last, cx, out);
+        }
+        true
+    }
+
+    fn content_ended(&mut self, leg: Leg, id: u32, last: bool, cx: &mut Cx<'_>, out: &mut Actions) {
+        self.direction(leg).at = At::Frame;
+        if last {
+            self.side_ended(leg, id, cx);
+        }
+        self.between(leg, out);
+    }
+
+    /// A frame whose content is judged: it is held whole.
+    fn inspected(
+        &mut self,
+        leg: Leg,
+        header: FrameHeader,
+        layout: DataLayout,
+        cur: &mut Cursor<'_>,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        let (id, last) = (header.stream, header.has(flag::END_STREAM));
+        let Some(frame) = cur.rest().get(..FRAME_HEADER + header.length) else {
+            return false;
+        };
+        let from = FRAME_HEADER + layout.before;
+        let content = frame.get(from..from + layout.content).unwrap_or_default();
+        let Some(stream) = self.streams.live(id) else { return false };
+        let tallied = tally(stream, leg, &layout, last);
+        let found = tallied.and_then(|()| {
+            inspect::data(&mut stream.inspectors, part(leg), content)
+                .map_err(|(_, name)| Reason::Inspector(name))
+        });
+        if let Err(reason) = found {
+            cur.discard(frame.len(), out);
+            self.consumed(leg, header.length);
+            match reason {
+                Reason::Inspector(_) => self.cut_by_threat(id, reason, cx, out),
+                _ => self.cut(id, reason, ErrorCode::ProtocolError, cx, out),
+            }
+            return self.is_open();
+        }
+        follow(stream, leg, content);
+        stream.count(leg, frame.len());
+        cur.forward(frame.len(), out);
+        self.content_ended(leg, id, last, cx, out);
+        true
+    }
+
+    /// Flow-controlled bytes that their receiver will never see: the sender gets their window
+    /// back.
+    fn consumed(&mut self, leg: Leg, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let owed = &mut self.direction(leg).owed;
+        *owed = owed.saturating_add(len);
+    }
+}
+
+/// Counts content against the request's `content-length` (RFC 9113 §8.1.1).
+fn tally(stream: &mut Stream, leg: Leg, layout: &DataLayout, last: bool) -> Result<(), Reason> {
+    let Some(left) = stream.left.as_mut().filter(|_| leg == Leg::Client) else { return Ok(()) };
+    match left.checked_sub(layout.content as u64) {
+        Some(rest) if rest == 0 || !last => {
+            *left = rest;
+            Ok(())
+        }
+        _ => Err(Reason::Malformed("content_length_mismatch")),
+    }
+}
+
+/// Follows the messages in content.
+fn follow(stream: &mut Stream, leg: Leg, mut content: &[u8]) {
+    let Some(messages) = &mut stream.messages else { return };
+    let unfollowed = &mut stream.unfollowed[leg as usize];
+    while !*unfollowed && let Some(piece) = messages[leg as usize].next(&mut content) {
+        // Its receiver will say so; there is nothing to count any more.
+        *unfollowed = matches!(piece, Piece::Malformed);
+    }
+}
+
+pub(super) fn part(leg: Leg) -> Part {
+    match leg {
+        Leg::Client => Part::Request,
+        Leg::Server => Part::Response,
+    }
+}

@@ -1,0 +1,161 @@
+//! Frames of the connection, and the short ones of streams.
+
+use weir_parsers::http2::{FRAME_HEADER, FrameHeader, FrameKind, flag, setting, settings};
+
+use super::direction::FRAME;
+use super::frames::take;
+use super::stream::{Gone, Known};
+use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
+
+/// `RST_STREAM` with this code takes nothing back (RFC 9113 §8.1).
+const NO_ERROR: [u8; 4] = [0; 4];
+
+impl Http2 {
+    /// A frame that is neither DATA nor of a header block, whole.
+    pub(super) fn control(
+        &mut self,
+        leg: Leg,
+        header: FrameHeader,
+        payload: &[u8],
+        cur: &mut Cursor<'_>,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        let len = FRAME_HEADER + payload.len();
+        let mut pass = true;
+        match header.kind {
+            FrameKind::Settings if header.has(flag::ACK) => self.direction(leg).acknowledged(),
+            FrameKind::Settings => return self.settings(leg, payload, cur, cx, out),
+            FrameKind::Ping => {
+                let most = cx.limits.http2_pings;
+                if self.direction(leg).rates.pings.exceeds(most, cx.now)
+                    && self.flooded(leg, "http2_pings", cx, out)
+                {
+                    return false;
+                }
+            }
+            FrameKind::RstStream => {
+                let most = cx.limits.http2_resets;
+                if self.direction(leg).rates.resets.exceeds(most, cx.now)
+                    && self.flooded(leg, "http2_resets", cx, out)
+                {
+                    return false;
+                }
+                pass = self.is_known(leg, header.stream, cx);
+                self.stream_reset(leg, header.stream, payload, cx);
+            }
+            FrameKind::WindowUpdate if header.stream != 0 => {
+                pass = self.is_known(leg, header.stream, cx);
+            }
+            FrameKind::Priority => {
+                if self.says_little(leg, cx, out) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        if let Some(stream) = self.streams.live(header.stream) {
+            stream.count(leg, len);
+        }
+        take(len, pass, cur, out);
+        true
+    }
+
+    /// Whether the receiver knows the stream that a leg's frame names.
+    fn is_known(&mut self, leg: Leg, id: u32, cx: &Cx<'_>) -> bool {
+        match self.streams.get(id) {
+            _ if !cx.judge => true,
+            Known::Live(_) | Known::Idle | Known::Gone(Gone::Reset, _) => true,
+            Known::Gone(Gone::Refused | Gone::Cut, _) => false,
+            Known::Closed => leg == Leg::Server || !self.streams.keeps_back(),
+        }
+    }
+
+    fn stream_reset(&mut self, leg: Leg, id: u32, code: &[u8], cx: &mut Cx<'_>) {
+        if self.streams.live(id).is_none() {
+            return;
+        }
+        let Some(stream) = self.streams.leave(id, Gone::Reset) else { return };
+        // A server that has answered to the end may ask for no more of the request.
+        let answered = stream.ended[Leg::Server as usize];
+        let mut transaction = stream.into_transaction();
+        transaction.complete = answered && leg == Leg::Server && code == NO_ERROR;
+        cx.report.end(cx.now, transaction);
+    }
+
+    /// What a leg says of itself. What sizes Weir's own memory is lowered where it is judged.
+    fn settings(
+        &mut self,
+        leg: Leg,
+        payload: &[u8],
+        cur: &mut Cursor<'_>,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        let most = cx.limits.http2_settings;
+        let waiting = self.direction(leg.other()).unacknowledged();
+        if (self.direction(leg).rates.settings.exceeds(most, cx.now) || waiting >= most as usize)
+            && self.flooded(leg, "http2_settings", cx, out)
+        {
+            return false;
+        }
+        let first = !std::mem::replace(&mut self.direction(leg).settled, true);
+        let offered: Vec<(u16, u32)> = settings(payload).collect();
+        let len = FRAME_HEADER + payload.len();
+        let written = if cx.judge && !cur.is_part_gone() {
+            clamped(&offered, leg, first, cx)
+        } else {
+            offered.clone()
+        };
+        self.announce(leg, &written, cx);
+        if written == offered {
+            cur.forward(len, out);
+        } else {
+            cur.discard(len, out);
+            out.push(Action::Inject(leg.other(), answer::settings(&written).into()));
+        }
+        true
+    }
+
+    /// These settings of a leg bind what comes towards it.
+    fn announce(&mut self, leg: Leg, settings: &[(u16, u32)], cx: &Cx<'_>) {
+        let direction = self.direction(leg.other());
+        let last = |id| settings.iter().rev().find(|(i, _)| *i == id).map(|(_, value)| *value);
+        // An encoder may use less than it is offered: what is beyond the limit makes nothing
+        // unread before it is used.
+        let most = u32::try_from(cx.limits.http2_table_bytes).unwrap_or(u32::MAX);
+        let table = last(setting::HEADER_TABLE_SIZE);
+        direction.offer(table.map(|table| table.min(most)));
+        if let Some(frame) = last(setting::MAX_FRAME_SIZE) {
+            direction.max_frame = direction.max_frame.max(frame as usize);
+        }
+    }
+}
+
+/// Settings as Weir lets them pass: lowered to its limits, and in the first frame with those that
+/// are absent and would mean more.
+fn clamped(offered: &[(u16, u32)], leg: Leg, first: bool, cx: &Cx<'_>) -> Vec<(u16, u32)> {
+    let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let list = limit(cx.limits.head_bytes);
+    let mut written: Vec<_> = offered
+        .iter()
+        .map(|&(id, value)| {
+            let most = match id {
+                setting::HEADER_TABLE_SIZE => limit(cx.limits.http2_table_bytes),
+                setting::MAX_FRAME_SIZE => limit(cx.limits.http2_frame_bytes.max(FRAME)),
+                setting::MAX_HEADER_LIST_SIZE => list,
+                setting::ENABLE_PUSH if leg == Leg::Client => 0,
+                _ => u32::MAX,
+            };
+            (id, value.min(most))
+        })
+        .collect();
+    let absent = |id| !offered.iter().any(|(i, _)| *i == id);
+    if first && leg == Leg::Client && absent(setting::ENABLE_PUSH) {
+        written.push((setting::ENABLE_PUSH, 0));
+    }
+    if first && absent(setting::MAX_HEADER_LIST_SIZE) {
+        written.push((setting::MAX_HEADER_LIST_SIZE, list));
+    }
+    written
+}

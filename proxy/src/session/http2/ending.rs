@@ -1,0 +1,264 @@
+//! How streams and connections end: in order, cut, refused, or with an error of the connection.
+
+use weir_parsers::http2::ErrorCode;
+use weir_policy::decide::Refusal;
+use weir_policy::op::Protocol;
+
+use super::content::part;
+use super::stream::Gone;
+use super::{Action, Actions, Cursor, Cx, GOODBYE, Http2, Leg, Phase, answer};
+use crate::inspect;
+use crate::report::{Detail, Reason, Transaction};
+use crate::session::judge::refused;
+
+/// The last stream of a GOAWAY that only warns (RFC 9113 §6.8).
+const ANY_STREAM: u32 = (1 << 31) - 1;
+
+impl Http2 {
+    /// END_STREAM has come from a leg.
+    pub(super) fn side_ended(&mut self, leg: Leg, id: u32, cx: &mut Cx<'_>) {
+        let Some(stream) = self.streams.live(id) else { return };
+        stream.ended[leg as usize] = true;
+        inspect::end(&mut stream.inspectors, part(leg));
+        if !stream.is_over() {
+            return;
+        }
+        if let Some(stream) = self.streams.finish(id) {
+            let mut transaction = stream.into_transaction();
+            transaction.complete = true;
+            cx.report.end(cx.now, transaction);
+        }
+    }
+
+    /// What has passed of a stream was inadmissible in the end: it is reset on both sides.
+    pub(super) fn cut(
+        &mut self,
+        id: u32,
+        reason: Reason,
+        code: ErrorCode,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) {
+        let Some(stream) = self.streams.live(id) else { return };
+        stream.condemn(cx.judge, reason);
+        if !cx.judge {
+            return;
+        }
+        if let Some(stream) = self.streams.leave(id, Gone::Cut) {
+            cx.report.end(cx.now, stream.into_transaction());
+        }
+        self.send(Leg::Server, answer::rst_stream(id, ErrorCode::Cancel), out);
+        self.send(Leg::Client, answer::rst_stream(id, code), out);
+    }
+
+    /// Content that an inspector does not let pass. A client that has no answer yet is told.
+    pub(super) fn cut_by_threat(
+        &mut self,
+        id: u32,
+        reason: Reason,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) {
+        let Some(stream) = self.streams.live(id) else { return };
+        if stream.answered {
+            return self.cut(id, reason, ErrorCode::Cancel, cx, out);
+        }
+        stream.condemn(true, reason);
+        let (ended, kind) = (stream.ended[Leg::Client as usize], stream.kind);
+        let Some(stream) = self.streams.leave(id, Gone::Cut) else { return };
+        let mut transaction = stream.into_transaction();
+        self.send(Leg::Server, answer::rst_stream(id, ErrorCode::Cancel), out);
+        self.answer(id, answer::Answer::refusal(kind), ended, &mut transaction, cx, out);
+        cx.report.end(cx.now, transaction);
+    }
+
+    /// Answers a stream in the server's place, and asks for no more of its request.
+    pub(super) fn answer(
+        &mut self,
+        id: u32,
+        answer: answer::Answer,
+        ended: bool,
+        transaction: &mut Transaction,
+        cx: &Cx<'_>,
+        out: &mut Actions,
+    ) {
+        transaction.complete = true;
+        let fields = answer.fields(transaction.seq, cx.report);
+        let mut frames = Vec::with_capacity(160);
+        let block = self.direction(Leg::Server).encode_own(&fields);
+        answer::block(id, true, None, &block, &mut frames);
+        if !ended {
+            // RFC 9113 §8.1: the client need not send the rest.
+            frames.extend_from_slice(&answer::rst_stream(id, ErrorCode::NoError));
+        }
+        self.send(Leg::Client, frames, out);
+    }
+
+    /// One more request was refused on this connection: how it goes on is the policy's to say.
+    pub(super) fn refused(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        let many = self.refusals.exceeds(cx.limits.http2_refusals, cx.now);
+        if many && self.phase == Phase::Open {
+            cx.report.limit_reached("http2_refusals");
+        }
+        match cx.admission.refusal {
+            Some(Refusal::Reset) => self.reset(cx, out),
+            Some(Refusal::Close) => self.close(ErrorCode::NoError, out),
+            _ if many => self.close(ErrorCode::EnhanceYourCalm, out),
+            _ => {}
+        }
+    }
+
+    /// No further stream is taken; the connection ends with the last of those under way.
+    fn close(&mut self, code: ErrorCode, out: &mut Actions) {
+        if self.phase == Phase::Open {
+            let last = self.streams.highest();
+            self.send(Leg::Client, answer::go_away(last, code), out);
+            self.phase = Phase::Closing;
+        }
+    }
+
+    /// An error that ends the connection (RFC 9113 §5.4.1). Observing, the session has lost its
+    /// way: the rest passes unread. Answers false: nothing more is read.
+    pub(super) fn broken(
+        &mut self,
+        leg: Leg,
+        reason: Reason,
+        code: ErrorCode,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        if let Reason::Limit(name) = reason {
+            cx.report.limit_reached(name);
+        }
+        let transaction = unreadable(reason, cx);
+        if !cx.judge {
+            cx.report.started(&transaction);
+            self.unread = Some(transaction);
+            self.phase = Phase::Opaque;
+            out.push(Action::Opaque);
+            return false;
+        }
+        cx.report.end(cx.now, transaction);
+        self.end_streams(cx);
+        self.phase = Phase::Over;
+        if cx.admission.refusal == Some(Refusal::Reset) || !self.direction(Leg::Server).settled {
+            // Before its own SETTINGS a server says nothing (RFC 9113 §3.4).
+            out.push(Action::Reset(Leg::Server));
+            out.push(Action::Reset(Leg::Client));
+            return false;
+        }
+        let code = match leg {
+            Leg::Client => code,
+            Leg::Server => ErrorCode::InternalError,
+        };
+        let last = self.streams.highest();
+        if self.direction(Leg::Server).is_between() {
+            out.push(Action::Inject(Leg::Client, answer::go_away(last, code).into()));
+        }
+        out.push(Action::Reset(Leg::Server));
+        out.push(Action::Close);
+        false
+    }
+
+    /// Drops the connection without a word.
+    pub(super) fn reset(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        self.end_streams(cx);
+        self.phase = Phase::Over;
+        out.push(Action::Reset(Leg::Client));
+        out.push(Action::Reset(Leg::Server));
+    }
+
+    fn end_streams(&mut self, cx: &mut Cx<'_>) {
+        for stream in self.streams.take_live() {
+            cx.report.end(cx.now, stream.into_transaction());
+        }
+    }
+
+    /// A limit on how often something may come was reached. Answers whether that ends the
+    /// connection.
+    pub(super) fn flooded(
+        &mut self,
+        leg: Leg,
+        limit: &'static str,
+        cx: &mut Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        if !cx.judge {
+            cx.report.limit_reached(limit);
+            return false;
+        }
+        self.broken(leg, Reason::Limit(limit), ErrorCode::EnhanceYourCalm, cx, out);
+        true
+    }
+
+    /// A frame came that says little. Answers whether that ends the connection.
+    pub(super) fn says_little(&mut self, leg: Leg, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
+        let most = cx.limits.http2_empty_frames;
+        self.direction(leg).rates.empty.exceeds(most, cx.now)
+            && self.flooded(leg, "http2_empty_frames", cx, out)
+    }
+
+    /// Something that has begun has not become whole in time.
+    pub(super) fn slow(&mut self, leg: Leg, cx: &mut Cx<'_>, out: &mut Actions) {
+        let reason = Reason::Timeout("slow_head");
+        self.direction(leg).told = true;
+        if cx.judge {
+            self.broken(leg, reason, ErrorCode::EnhanceYourCalm, cx, out);
+        } else {
+            let transaction = unreadable(reason, cx);
+            cx.report.end(cx.now, transaction);
+        }
+    }
+
+    /// A leg has ended. What it has left unfinished does not pass.
+    pub(super) fn leg_ended(
+        &mut self,
+        leg: Leg,
+        cur: &mut Cursor<'_>,
+        cx: &Cx<'_>,
+        out: &mut Actions,
+    ) {
+        self.direction(leg).came();
+        match cx.judge {
+            true => cur.discard_rest(out),
+            false => cur.forward(cur.rest().len(), out),
+        }
+    }
+
+    /// Says goodbye while Weir is about to stop, in two steps (RFC 9113 §6.8), or closes what is
+    /// at rest.
+    pub(super) fn farewell(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        if self.is_open() && cx.goodbye {
+            let begun = self.directions.iter().all(|direction| direction.settled);
+            let between = self.directions.iter().all(super::Direction::is_between);
+            if self.streams.is_idle() && between && (!cx.judge || !begun) {
+                self.phase = Phase::Over;
+                return out.push(Action::Close);
+            }
+            match self.goodbye {
+                _ if !cx.judge || !begun => {}
+                None => {
+                    self.goodbye = Some(cx.now);
+                    let warning = answer::go_away(ANY_STREAM, ErrorCode::NoError);
+                    self.send(Leg::Client, warning, out);
+                }
+                Some(at) if cx.now >= at + GOODBYE => self.close(ErrorCode::NoError, out),
+                Some(_) => {}
+            }
+        }
+        if self.phase == Phase::Closing && self.streams.is_idle() {
+            self.phase = Phase::Over;
+            out.push(Action::Close);
+        }
+    }
+}
+
+/// What could not be read as an operation.
+pub(super) fn unreadable(reason: Reason, cx: &mut Cx<'_>) -> Transaction {
+    let outcome = refused(reason, cx.judge);
+    let protocol = match cx.admission.protocol {
+        Some(Protocol::Grpc) => Protocol::Grpc,
+        _ => Protocol::Http,
+    };
+    cx.report.begin(cx.now, protocol, None, &Detail::default(), outcome)
+}

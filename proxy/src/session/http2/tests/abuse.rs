@@ -1,0 +1,204 @@
+//! What no peer does that means well.
+
+use weir_parsers::http2::{ErrorCode, FrameKind, flag};
+
+use super::peers::{Got, code, data, frame, post};
+use super::*;
+
+/// The connection has ended with this code, and the log says why.
+#[track_caller]
+fn ended(pair: &mut Pair, error: ErrorCode, reason: &str) {
+    let got = pair.to_client();
+    assert!(
+        matches!(got.last(), Some(Got::GoAway { code: told, .. }) if *told == code(error)),
+        "{got:?}"
+    );
+    assert!(pair.driver.ended.closed && pair.driver.ended.server_reset);
+    let words = pair.words();
+    assert!(words.contains(&format!("- refused {reason}")), "{words:?}");
+}
+
+#[test]
+fn floods() {
+    let floods: [(&str, Vec<u8>); 6] = [
+        ("http2_pings", frame(FrameKind::Ping, 0, 0, &[0; 8])),
+        ("http2_settings", answer::settings(&[])),
+        ("http2_empty_frames", data(1, false, b"")),
+        ("http2_empty_frames", frame(FrameKind::Priority, 0, 1, &[0, 0, 0, 3, 1])),
+        ("http2_empty_frames", frame(FrameKind::Unknown(0x42), 0, 0, b"grease")),
+        ("http2_resets", answer::rst_stream(1, ErrorCode::Cancel)),
+    ];
+    for (limit, flood) in floods {
+        let mut pair = Pair::new("http");
+        let limits = &mut pair.driver.limits;
+        limits.http2_pings = 10;
+        limits.http2_settings = 11;
+        limits.http2_empty_frames = 10;
+        limits.http2_resets = 10;
+        let headers = pair.client.headers(1, false, &post("/ok"));
+        pair.driver.client(headers);
+        pair.driver.client(flood.repeat(10));
+        assert!(!pair.driver.ended.closed, "{limit}");
+        pair.driver.client(flood.repeat(2));
+        ended(&mut pair, ErrorCode::EnhanceYourCalm, limit);
+        assert_eq!(pair.driver.records.limits, [limit]);
+    }
+}
+
+#[test]
+fn a_block_that_does_not_end() {
+    let mut pair = Pair::new("http");
+    pair.driver.client(frame(FrameKind::Headers, 0, 1, b"\x82"));
+    for _ in 0..64 {
+        pair.driver.client(frame(FrameKind::Continuation, 0, 1, b""));
+    }
+    assert!(!pair.driver.ended.closed);
+    pair.driver.client(frame(FrameKind::Continuation, 0, 1, b""));
+    ended(&mut pair, ErrorCode::EnhanceYourCalm, "http2_continuations");
+    let mut pair = Pair::new("http");
+    pair.driver.client(frame(FrameKind::Headers, 0, 1, b"\x82"));
+    pair.driver.client(frame(FrameKind::Ping, 0, 0, &[0; 8]));
+    ended(&mut pair, ErrorCode::ProtocolError, "continuation_missing");
+}
+
+#[test]
+fn a_list_that_is_too_long_is_one_stream_s_fault() {
+    // In some frames that are held together, and in more than that.
+    for value in [66_000, 100_000, 200_000] {
+        let mut pair = Pair::new("http");
+        pair.client.plain = true;
+        let value = "x~".repeat(value / 2);
+        let long = [&get("/ok")[..], &[("a", &value)]].concat();
+        let headers = pair.client.headers(1, true, &long);
+        pair.driver.client(headers);
+        let got = pair.to_client();
+        let Some(Got::Headers { stream: 1, fields, last: true }) = got.first() else {
+            panic!("{got:?}")
+        };
+        assert_eq!(fields[0].1, "431");
+        pair.asks(3, "/ok");
+        assert_eq!(pair.to_server().len(), 1);
+        assert_eq!(pair.words(), ["- refused head_bytes +"]);
+    }
+    let mut pair = Pair::new("http");
+    pair.client.plain = true;
+    let value = "x~".repeat(300_000);
+    let headers = pair.client.headers(1, true, &[&get("/ok")[..], &[("a", &value)]].concat());
+    pair.driver.client(headers);
+    ended(&mut pair, ErrorCode::EnhanceYourCalm, "head_bytes");
+}
+
+#[test]
+fn a_small_block_with_a_long_list() {
+    // One entry of 4000 bytes, named by one byte, a hundred times.
+    let mut pair = Pair::new("http");
+    let value = "x".repeat(3900);
+    let first = pair.client.headers(1, true, &[&get("/ok")[..], &[("a", &value)]].concat());
+    pair.driver.client(first);
+    assert_eq!(pair.to_server().len(), 1);
+    let bomb = vec![("a", &*value); 100];
+    let headers = pair.client.headers(3, true, &[&get("/ok")[..], &bomb].concat());
+    assert!(headers.len() < 400);
+    pair.driver.client(headers);
+    assert!(matches!(&pair.to_client()[0], Got::Headers { stream: 3, fields, .. }
+        if fields[0].1 == "431"));
+}
+
+#[test]
+fn malformed_requests_are_their_stream_s_fault() {
+    let bad: [(&str, &str, &str); 6] = [
+        ("Upper", "x", "field_name_upper"),
+        ("a", "x\r\ny", "cr"),
+        ("a", "x\0", "nul"),
+        ("connection", "close", "connection_field"),
+        ("transfer-encoding", "chunked", "connection_field"),
+        ("host", "other", "host_mismatch"),
+    ];
+    for (name, value, reason) in bad {
+        let mut pair = Pair::new("http");
+        let headers = pair.client.headers(1, true, &[&get("/ok")[..], &[(name, value)]].concat());
+        pair.driver.client(headers);
+        assert_eq!(pair.to_client(), [Got::Reset(1, code(ErrorCode::ProtocolError))], "{name}");
+        assert_eq!(pair.to_server(), []);
+        assert_eq!(pair.words(), [format!("- refused {reason} +")]);
+        pair.asks(3, "/ok");
+        assert_eq!(pair.to_server().len(), 1);
+    }
+}
+
+#[test]
+fn ids_are_used_once() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    pair.answers(1);
+    pair.to_client();
+    pair.asks(1, "/ok");
+    ended(&mut pair, ErrorCode::StreamClosed, "stream_reused");
+    let mut pair = Pair::new("http");
+    pair.asks(2, "/ok");
+    ended(&mut pair, ErrorCode::ProtocolError, "stream_id");
+    let mut pair = Pair::new("http");
+    pair.asks(5, "/ok");
+    pair.to_client();
+    pair.asks(3, "/ok");
+    ended(&mut pair, ErrorCode::StreamClosed, "stream_reused");
+}
+
+#[test]
+fn a_block_that_cannot_be_decoded() {
+    let mut pair = Pair::new("http");
+    pair.driver.client(frame(FrameKind::Headers, flag::END_HEADERS, 1, &[0xff, 0xff, 0xff]));
+    let got = pair.to_client();
+    let compression = code(ErrorCode::CompressionError);
+    assert_eq!(got, [Got::GoAway { last: 0, code: compression }]);
+}
+
+#[test]
+fn too_many_streams() {
+    let mut pair = Pair::new("http");
+    pair.driver.limits.http2_streams = 2;
+    for stream in [1, 3, 5] {
+        pair.asks(stream, "/ok");
+    }
+    assert_eq!(pair.to_server().len(), 2);
+    assert_eq!(pair.to_client(), [Got::Reset(5, code(ErrorCode::RefusedStream))]);
+}
+
+#[test]
+fn what_comes_late_is_counted() {
+    let mut pair = Pair::new("http");
+    pair.driver.limits.http2_late_frames = 2;
+    let headers = pair.client.headers(1, false, &post("/evil"));
+    pair.driver.client([headers, data(1, false, b"1"), data(1, false, b"2")].concat());
+    assert!(!pair.driver.ended.closed);
+    pair.driver.client(data(1, false, b"3"));
+    ended(&mut pair, ErrorCode::EnhanceYourCalm, "http2_late_frames");
+}
+
+#[test]
+fn the_server_pushes_nothing_and_answers_what_was_asked() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    pair.answers(3);
+    ended(&mut pair, ErrorCode::InternalError, "response_unexpected");
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    let promise = [&[0, 0, 0, 2][..], b"\x82"].concat();
+    pair.driver.server(frame(FrameKind::PushPromise, flag::END_HEADERS, 1, &promise));
+    ended(&mut pair, ErrorCode::InternalError, "push_promise");
+}
+
+#[test]
+fn a_hundred_thousand_refusals_leave_nothing() {
+    let mut pair = Pair::new("http");
+    for stream in (1..200_001).step_by(2) {
+        let headers = pair.client.headers(stream, false, &post("/evil"));
+        pair.driver.client([headers, data(stream, true, &[7; 10])].concat());
+    }
+    let got = pair.to_client();
+    let window: u32 = got.iter().map(|got| if let Got::Window(0, n) = got { *n } else { 0 }).sum();
+    assert_eq!(window, 1_000_000);
+    assert!(pair.driver.session.streams.remembered() <= 1024);
+    pair.asks(300_001, "/ok");
+    assert_eq!(pair.to_server().len(), 1);
+}

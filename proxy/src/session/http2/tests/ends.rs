@@ -1,0 +1,90 @@
+//! How connections end.
+
+use std::time::Duration;
+
+use weir_parsers::http2::ErrorCode;
+
+use super::peers::{Got, code, data, post};
+use super::*;
+
+const NONE: u32 = ErrorCode::NoError as u32;
+
+#[test]
+fn a_goodbye_has_two_steps() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    pair.driver.say_goodbye();
+    assert_eq!(pair.to_client(), [Got::GoAway { last: (1 << 31) - 1, code: NONE }]);
+    pair.asks(3, "/ok");
+    pair.driver.sleep(Duration::from_secs(1));
+    assert_eq!(pair.to_client(), [Got::GoAway { last: 3, code: NONE }]);
+    pair.asks(5, "/ok");
+    assert_eq!(pair.to_server().len(), 2);
+    pair.answers(1);
+    assert!(!pair.driver.ended.closed);
+    pair.answers(3);
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn what_is_at_rest_and_observed_closes() {
+    let mut pair = Pair::observed("http");
+    pair.driver.say_goodbye();
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn resets_end_their_streams() {
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, false, &post("/ok"));
+    pair.driver.client([headers, answer::rst_stream(1, ErrorCode::Cancel)].concat());
+    let headers = pair.client.headers(3, false, &post("/ok"));
+    pair.driver.client(headers);
+    pair.answers(3);
+    pair.driver.server(answer::rst_stream(3, ErrorCode::NoError));
+    let headers = pair.client.headers(5, false, &post("/ok"));
+    pair.driver.client(headers);
+    pair.driver.server(answer::rst_stream(5, ErrorCode::InternalError));
+    // Of those that the server has reset more may yet come.
+    let trailers = pair.client.headers(5, true, &[("a", "b")]);
+    pair.driver.client([data(5, false, b"late"), trailers].concat());
+    assert_eq!(pair.to_server().len(), 6);
+    assert_eq!(
+        pair.words(),
+        ["POST /ok allowed entry", "POST /ok allowed entry +", "POST /ok allowed entry"]
+    );
+    assert_eq!(pair.to_client().len(), 3);
+}
+
+#[test]
+fn another_mode_within_a_parted_connection_ends_it() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/evil");
+    pair.driver.judge = false;
+    pair.driver.goodbye = true; // The driver allows no resets while observing but for this.
+    pair.driver.client([]);
+    assert!(pair.driver.ended.client_reset && pair.driver.ended.server_reset);
+}
+
+#[test]
+fn what_was_observed_is_judged_from_the_next_block_on() {
+    let mut pair = Pair::observed("http");
+    pair.asks(1, "/evil");
+    pair.answers(1);
+    assert_eq!((pair.to_server().len(), pair.to_client().len()), (1, 1));
+    pair.driver.judge = true;
+    pair.asks(3, "/evil");
+    assert_eq!(pair.to_server(), []);
+    assert!(matches!(pair.to_client()[0], Got::Headers { stream: 3, last: true, .. }));
+}
+
+#[test]
+fn a_slow_block_ends_the_connection() {
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, true, &get("/ok"));
+    pair.driver.client(&headers[..12]);
+    pair.driver.sleep(pair.driver.limits.slow_head);
+    let calm = code(ErrorCode::EnhanceYourCalm);
+    assert_eq!(pair.to_client(), [Got::GoAway { last: 0, code: calm }]);
+    assert!(pair.driver.ended.closed);
+}

@@ -1,0 +1,44 @@
+//! What the peers say of themselves.
+
+use super::peers::{Got, ack};
+use super::*;
+
+#[test]
+fn what_sizes_weirs_memory_is_lowered() {
+    let mut pair = Pair::silent("http");
+    pair.driver.client(weir_parsers::http2::PREFACE);
+    pair.driver.client(answer::settings(&[(1, 1 << 20), (4, 1 << 20), (5, 1 << 22), (0x99, 7)]));
+    pair.driver.server(answer::settings(&[(3, 100), (6, 100)]));
+    let list = 64 << 10;
+    let lowered = vec![(1, 64 << 10), (4, 1 << 20), (5, 64 << 10), (0x99, 7), (2, 0), (6, list)];
+    assert_eq!(pair.to_server(), [Got::Settings(lowered)]);
+    assert_eq!(pair.to_client(), [Got::Settings(vec![(3, 100), (6, 100)])]);
+    pair.driver.client([ack(), answer::settings(&[(6, u32::MAX), (2, 1)])].concat());
+    assert_eq!(pair.to_server()[1..], [Got::Settings(vec![(6, list), (2, 0)])]);
+}
+
+#[test]
+fn observed_they_pass_as_they_are() {
+    let mut pair = Pair::silent("http");
+    pair.driver.judge = false;
+    let settings = answer::settings(&[(1, 1 << 20)]);
+    pair.driver.client([&weir_parsers::http2::PREFACE[..], &settings].concat());
+    assert!(pair.driver.towards(Leg::Server).ends_with(&settings));
+}
+
+#[test]
+fn a_table_beyond_the_limit_makes_its_direction_unread() {
+    let mut pair = Pair::silent("http");
+    pair.driver.judge = false;
+    pair.begin(&[(1, 1 << 20)], &[]);
+    pair.client.allows(1 << 20);
+    pair.server.resize(1 << 20, 1 << 20);
+    pair.asks(1, "/ok");
+    pair.answers(1);
+    pair.asks(3, "/evil");
+    assert_eq!(pair.to_server().len(), 2);
+    assert_eq!(pair.to_client().len(), 1, "it passes all the same");
+    let words = pair.words();
+    assert!(words.contains(&"- would-refuse http2_table".to_owned()), "{words:?}");
+    assert!(!pair.driver.opaque, "requests are still read");
+}
