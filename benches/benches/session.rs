@@ -11,7 +11,6 @@ use weir::config::{LogAllowed, LogDetail, Target};
 use weir::limits::Limits;
 use weir::report::{ConnReport, Metrics, Reporter};
 use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
-use weir_parsers::redis::Table;
 use weir_policy::decide::{Admission, Mode};
 use weir_policy::op::{Endpoint, Side};
 use weir_policy::{Addresses, Defaults, Snapshot};
@@ -79,7 +78,7 @@ impl Connection {
             (SocketAddr::from((loopback, 40_000)), SocketAddr::from((loopback, port)));
         let report =
             ConnReport::new(reporter, Arc::clone(&policy), &endpoint, client, server, mode);
-        let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: 0x5eed };
+        let options = Options { nonce: 0x5eed, ..Options::default() };
         let session = Session::new(&admission, options);
         Ok(Self {
             policy,

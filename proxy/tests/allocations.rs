@@ -12,7 +12,6 @@ use weir::limits::Limits;
 use weir::report::tap::{Filter, Hub, Room};
 use weir::report::{ConnReport, Metrics, Reporter};
 use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
-use weir_parsers::redis::Table;
 use weir_policy::decide::{Admission, Mode};
 use weir_policy::op::{Endpoint, Side};
 use weir_policy::{Addresses, Defaults, Snapshot};
@@ -63,7 +62,7 @@ impl Connection {
         let taps = reporter.taps().clone();
         let (client, server) = (SocketAddr::from((peer, 40_000)), SocketAddr::from((peer, port)));
         let report = ConnReport::new(reporter, policy.clone(), &endpoint, client, server, mode);
-        let options = Options { redis_table: Table::builtin(), redis_inline: false, nonce: 1 };
+        let options = Options::default();
         let session = Session::new(&admission, options);
         let limits = Limits::default();
         let actions = Actions::default();

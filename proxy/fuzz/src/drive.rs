@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use weir::limits::Limits;
 use weir::report::{Detail, Outcome, Report, Status, Text, Transaction, Verdict};
 use weir::session::{Action, Actions, Cx, Input, Leg, Options, Session};
-use weir_parsers::redis::Table;
 use weir_policy::decide::{Admission, Snapshot};
 use weir_policy::op::{Endpoint, Operation, Protocol};
 
@@ -65,7 +64,7 @@ pub fn drive<'a>(
     mut cut: impl FnMut() -> usize,
 ) -> Outcomes {
     let options =
-        Options { redis_table: Table::builtin(), redis_inline: false, nonce: 0x5eed_0000_5eed };
+        Options { nonce: 0x5eed_0000_5eed, ..Options::default() };
     let mut relay = Relay {
         session: Session::new(setting.admission, options),
         setting,

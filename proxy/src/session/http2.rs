@@ -99,7 +99,7 @@ impl Http2 {
         if self.is_open() {
             self.direction(leg).part_gone =
                 if cx.judge { cur.is_part_gone() } else { !cur.is_at_end() };
-            self.settle(leg, cx, out);
+            self.between(leg, out);
             if cur.eof {
                 self.leg_ended(leg, &mut cur, cx, out);
             }
@@ -151,28 +151,6 @@ impl Http2 {
     /// Whether blocks of some direction are encoded anew.
     fn has_parted(&self) -> bool {
         self.directions.iter().any(|direction| direction.encoder.is_some())
-    }
-
-    /// Sends what waited for a frame to end, and the window that consumed bytes have used.
-    fn settle(&mut self, leg: Leg, cx: &Cx<'_>, out: &mut Actions) {
-        if !cx.judge {
-            return;
-        }
-        for from in [leg, leg.other()] {
-            let credit = std::mem::take(&mut self.direction(from).owed);
-            if credit > 0 {
-                self.send(from, answer::window_update(0, credit), out);
-            }
-        }
-        let direction = self.direction(leg);
-        if direction.is_between() && !direction.deferred.is_empty() {
-            let bytes = std::mem::take(&mut direction.deferred);
-            out.push(Action::Inject(leg.other(), bytes.into()));
-        }
-        if self.phase == Phase::Closing && self.streams.is_idle() && self.goodbye.is_none() {
-            self.phase = Phase::Over;
-            out.push(Action::Close);
-        }
     }
 
     /// Puts frames of Weir's own on the way to a leg, between two of the other one's.

@@ -77,12 +77,15 @@ pub struct Options {
     pub nonce: u64,
 }
 
-#[cfg(test)]
-impl Options {
-    /// With the built-in commands.
-    pub(crate) fn test(redis_inline: bool, nonce: u64) -> Self {
-        let unknown_frames = UnknownFrames::Pass;
-        Self { redis_table: Table::builtin(), redis_inline, unknown_frames, nonce }
+impl Default for Options {
+    /// As a sidecar has them that was told nothing, but for the nonce, which is 0.
+    fn default() -> Self {
+        Self {
+            redis_table: Table::builtin(),
+            redis_inline: false,
+            unknown_frames: UnknownFrames::Pass,
+            nonce: 0,
+        }
     }
 }
 

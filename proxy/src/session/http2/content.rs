@@ -6,7 +6,7 @@ use weir_parsers::http2::{self, DataLayout, ErrorCode, FRAME_HEADER, FrameHeader
 use super::direction::{At, Content};
 use super::frames::take;
 use super::stream::{Gone, Known, Stream};
-use super::{Actions, Cursor, Cx, Http2, Leg};
+use super::{Actions, Cursor, Cx, Http2, Leg, answer};
 use crate::inspect::{self, Part};
 use crate::report::Reason;
 
@@ -63,7 +63,7 @@ impl Http2 {
             Known::Idle => true,
         };
         if !pass {
-            self.consumed(leg, header.length);
+            self.consumed(leg, header.length, out);
         } else if let Some(stream) = self.streams.live(id) {
             stream.count(leg, FRAME_HEADER + header.length);
         }
@@ -144,7 +144,7 @@ impl Http2 {
         });
         if let Err(reason) = found {
             cur.discard(frame.len(), out);
-            self.consumed(leg, header.length);
+            self.consumed(leg, header.length, out);
             match reason {
                 Reason::Inspector(_) => self.cut_by_threat(id, reason, cx, out),
                 _ => self.cut(id, reason, ErrorCode::ProtocolError, cx, out),
@@ -160,10 +160,11 @@ impl Http2 {
 
     /// Flow-controlled bytes that their receiver will never see: the sender gets their window
     /// back.
-    fn consumed(&mut self, leg: Leg, len: usize) {
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
-        let owed = &mut self.direction(leg).owed;
-        *owed = owed.saturating_add(len);
+    fn consumed(&mut self, leg: Leg, len: usize, out: &mut Actions) {
+        match u32::try_from(len) {
+            Ok(len @ 1..) => self.send(leg, answer::window_update(0, len), out),
+            _ => {}
+        }
     }
 }
 

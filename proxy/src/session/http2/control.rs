@@ -47,11 +47,7 @@ impl Http2 {
             FrameKind::WindowUpdate if header.stream != 0 => {
                 pass = self.is_known(leg, header.stream, cx);
             }
-            FrameKind::Priority => {
-                if self.says_little(leg, cx, out) {
-                    return false;
-                }
-            }
+            FrameKind::Priority if self.says_little(leg, cx, out) => return false,
             _ => {}
         }
         if let Some(stream) = self.streams.live(header.stream) {

@@ -93,8 +93,6 @@ pub(super) struct Direction {
     pub(super) max_frame: usize,
     /// Frames of Weir's own that wait for the end of one that passes in parts.
     pub(super) deferred: Vec<u8>,
-    /// Flow-controlled bytes of this direction that were consumed here.
-    pub(super) owed: u32,
     /// A part of what comes next has passed before it was judged.
     pub(super) part_gone: bool,
     pub(super) rates: Rates,
@@ -117,7 +115,6 @@ impl Direction {
             due: None,
             max_frame: FRAME,
             deferred: Vec::new(),
-            owed: 0,
             part_gone: false,
             rates: Rates::default(),
             slow: None,

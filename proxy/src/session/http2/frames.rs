@@ -76,11 +76,10 @@ impl Http2 {
         let Some(header) = FrameHeader::read(cur.rest()) else {
             return false;
         };
-        if !self.direction(leg).settled {
-            if header.kind != FrameKind::Settings || header.has(http2::flag::ACK) {
-                let reason = Reason::Malformed("settings_missing");
-                return self.broken(leg, reason, ErrorCode::ProtocolError, cx, out);
-            }
+        let is_settings = header.kind == FrameKind::Settings && !header.has(http2::flag::ACK);
+        if !self.direction(leg).settled && !is_settings {
+            let reason = Reason::Malformed("settings_missing");
+            return self.broken(leg, reason, ErrorCode::ProtocolError, cx, out);
         }
         let most = if cx.judge { self.direction(leg).max_frame } else { LONGEST };
         if let Err(reason) = header.check(most) {

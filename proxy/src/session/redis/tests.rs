@@ -41,7 +41,7 @@ impl Drive for Redis {
 
 /// A judged connection on which every command named BAD is refused.
 fn driver(refusal: Refusal) -> Driver<Redis> {
-    let options = Options::test(false, NONCE);
+    let options = Options { nonce: NONCE, ..Options::default() };
     let mut driver = Driver::new(Redis::new(&options, false));
     driver.admission.refusal = Some(refusal);
     driver.inspectors.push(Literal::operation("BAD"));

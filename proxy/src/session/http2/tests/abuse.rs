@@ -8,7 +8,7 @@ use super::*;
 /// The connection has ended with this code, and the log says why.
 #[track_caller]
 fn ended(pair: &mut Pair, error: ErrorCode, reason: &str) {
-    let got = pair.to_client();
+    let got = pair.client_got();
     assert!(
         matches!(got.last(), Some(Got::GoAway { code: told, .. }) if *told == code(error)),
         "{got:?}"
@@ -71,13 +71,13 @@ fn a_list_that_is_too_long_is_one_stream_s_fault() {
         let long = [&get("/ok")[..], &[("a", &value)]].concat();
         let headers = pair.client.headers(1, true, &long);
         pair.driver.client(headers);
-        let got = pair.to_client();
+        let got = pair.client_got();
         let Some(Got::Headers { stream: 1, fields, last: true }) = got.first() else {
             panic!("{got:?}")
         };
         assert_eq!(fields[0].1, "431");
         pair.asks(3, "/ok");
-        assert_eq!(pair.to_server().len(), 1);
+        assert_eq!(pair.server_got().len(), 1);
         assert_eq!(pair.words(), ["- refused head_bytes +"]);
     }
     let mut pair = Pair::new("http");
@@ -95,12 +95,12 @@ fn a_small_block_with_a_long_list() {
     let value = "x".repeat(3900);
     let first = pair.client.headers(1, true, &[&get("/ok")[..], &[("a", &value)]].concat());
     pair.driver.client(first);
-    assert_eq!(pair.to_server().len(), 1);
+    assert_eq!(pair.server_got().len(), 1);
     let bomb = vec![("a", &*value); 100];
     let headers = pair.client.headers(3, true, &[&get("/ok")[..], &bomb].concat());
     assert!(headers.len() < 400);
     pair.driver.client(headers);
-    assert!(matches!(&pair.to_client()[0], Got::Headers { stream: 3, fields, .. }
+    assert!(matches!(&pair.client_got()[0], Got::Headers { stream: 3, fields, .. }
         if fields[0].1 == "431"));
 }
 
@@ -118,11 +118,11 @@ fn malformed_requests_are_their_stream_s_fault() {
         let mut pair = Pair::new("http");
         let headers = pair.client.headers(1, true, &[&get("/ok")[..], &[(name, value)]].concat());
         pair.driver.client(headers);
-        assert_eq!(pair.to_client(), [Got::Reset(1, code(ErrorCode::ProtocolError))], "{name}");
-        assert_eq!(pair.to_server(), []);
+        assert_eq!(pair.client_got(), [Got::Reset(1, code(ErrorCode::ProtocolError))], "{name}");
+        assert_eq!(pair.server_got(), []);
         assert_eq!(pair.words(), [format!("- refused {reason} +")]);
         pair.asks(3, "/ok");
-        assert_eq!(pair.to_server().len(), 1);
+        assert_eq!(pair.server_got().len(), 1);
     }
 }
 
@@ -131,7 +131,7 @@ fn ids_are_used_once() {
     let mut pair = Pair::new("http");
     pair.asks(1, "/ok");
     pair.answers(1);
-    pair.to_client();
+    pair.client_got();
     pair.asks(1, "/ok");
     ended(&mut pair, ErrorCode::StreamClosed, "stream_reused");
     let mut pair = Pair::new("http");
@@ -139,7 +139,7 @@ fn ids_are_used_once() {
     ended(&mut pair, ErrorCode::ProtocolError, "stream_id");
     let mut pair = Pair::new("http");
     pair.asks(5, "/ok");
-    pair.to_client();
+    pair.client_got();
     pair.asks(3, "/ok");
     ended(&mut pair, ErrorCode::StreamClosed, "stream_reused");
 }
@@ -148,7 +148,7 @@ fn ids_are_used_once() {
 fn a_block_that_cannot_be_decoded() {
     let mut pair = Pair::new("http");
     pair.driver.client(frame(FrameKind::Headers, flag::END_HEADERS, 1, &[0xff, 0xff, 0xff]));
-    let got = pair.to_client();
+    let got = pair.client_got();
     let compression = code(ErrorCode::CompressionError);
     assert_eq!(got, [Got::GoAway { last: 0, code: compression }]);
 }
@@ -160,8 +160,8 @@ fn too_many_streams() {
     for stream in [1, 3, 5] {
         pair.asks(stream, "/ok");
     }
-    assert_eq!(pair.to_server().len(), 2);
-    assert_eq!(pair.to_client(), [Got::Reset(5, code(ErrorCode::RefusedStream))]);
+    assert_eq!(pair.server_got().len(), 2);
+    assert_eq!(pair.client_got(), [Got::Reset(5, code(ErrorCode::RefusedStream))]);
 }
 
 #[test]
@@ -195,10 +195,10 @@ fn a_hundred_thousand_refusals_leave_nothing() {
         let headers = pair.client.headers(stream, false, &post("/evil"));
         pair.driver.client([headers, data(stream, true, &[7; 10])].concat());
     }
-    let got = pair.to_client();
+    let got = pair.client_got();
     let window: u32 = got.iter().map(|got| if let Got::Window(0, n) = got { *n } else { 0 }).sum();
     assert_eq!(window, 1_000_000);
     assert!(pair.driver.session.streams.remembered() <= 1024);
     pair.asks(300_001, "/ok");
-    assert_eq!(pair.to_server().len(), 1);
+    assert_eq!(pair.server_got().len(), 1);
 }

@@ -14,12 +14,12 @@ fn a_goodbye_has_two_steps() {
     let mut pair = Pair::new("http");
     pair.asks(1, "/ok");
     pair.driver.say_goodbye();
-    assert_eq!(pair.to_client(), [Got::GoAway { last: (1 << 31) - 1, code: NONE }]);
+    assert_eq!(pair.client_got(), [Got::GoAway { last: (1 << 31) - 1, code: NONE }]);
     pair.asks(3, "/ok");
     pair.driver.sleep(Duration::from_secs(1));
-    assert_eq!(pair.to_client(), [Got::GoAway { last: 3, code: NONE }]);
+    assert_eq!(pair.client_got(), [Got::GoAway { last: 3, code: NONE }]);
     pair.asks(5, "/ok");
-    assert_eq!(pair.to_server().len(), 2);
+    assert_eq!(pair.server_got().len(), 2);
     pair.answers(1);
     assert!(!pair.driver.ended.closed);
     pair.answers(3);
@@ -48,12 +48,12 @@ fn resets_end_their_streams() {
     // Of those that the server has reset more may yet come.
     let trailers = pair.client.headers(5, true, &[("a", "b")]);
     pair.driver.client([data(5, false, b"late"), trailers].concat());
-    assert_eq!(pair.to_server().len(), 6);
+    assert_eq!(pair.server_got().len(), 6);
     assert_eq!(
         pair.words(),
         ["POST /ok allowed entry", "POST /ok allowed entry +", "POST /ok allowed entry"]
     );
-    assert_eq!(pair.to_client().len(), 3);
+    assert_eq!(pair.client_got().len(), 3);
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn what_was_observed_is_judged_from_the_next_block_on() {
     let mut pair = Pair::observed("http");
     pair.asks(1, "/evil");
     pair.answers(1);
-    assert_eq!((pair.to_server().len(), pair.to_client().len()), (1, 1));
+    assert_eq!((pair.server_got().len(), pair.client_got().len()), (1, 1));
     pair.driver.judge = true;
     pair.asks(3, "/evil");
-    assert_eq!(pair.to_server(), []);
-    assert!(matches!(pair.to_client()[0], Got::Headers { stream: 3, last: true, .. }));
+    assert_eq!(pair.server_got(), []);
+    assert!(matches!(pair.client_got()[0], Got::Headers { stream: 3, last: true, .. }));
 }
 
 #[test]
@@ -85,6 +85,6 @@ fn a_slow_block_ends_the_connection() {
     pair.driver.client(&headers[..12]);
     pair.driver.sleep(pair.driver.limits.slow_head);
     let calm = code(ErrorCode::EnhanceYourCalm);
-    assert_eq!(pair.to_client(), [Got::GoAway { last: 0, code: calm }]);
+    assert_eq!(pair.client_got(), [Got::GoAway { last: 0, code: calm }]);
     assert!(pair.driver.ended.closed);
 }

@@ -198,17 +198,17 @@ impl Pair {
         self.driver.server(answer::settings(server));
         self.driver.client(ack());
         self.driver.server(ack());
-        self.to_client();
-        self.to_server();
+        self.client_got();
+        self.server_got();
     }
 
     /// What the client has received since the last time.
-    pub(super) fn to_client(&mut self) -> Vec<Got> {
+    pub(super) fn client_got(&mut self) -> Vec<Got> {
         self.client.receive(self.driver.towards(Leg::Client), false)
     }
 
     /// What the server has received since the last time.
-    pub(super) fn to_server(&mut self) -> Vec<Got> {
+    pub(super) fn server_got(&mut self) -> Vec<Got> {
         self.server.receive(self.driver.towards(Leg::Server), true)
     }
 

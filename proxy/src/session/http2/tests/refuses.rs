@@ -8,7 +8,7 @@ use super::*;
 
 /// The answer to a refused request, and that nothing else came.
 fn refusal(pair: &mut Pair, stream: u32) {
-    let got = pair.to_client();
+    let got = pair.client_got();
     let Some(Got::Headers { stream: answered, fields, last: true }) = got.first() else {
         panic!("{got:?}")
     };
@@ -21,11 +21,11 @@ fn refusal(pair: &mut Pair, stream: u32) {
 fn passes(pair: &mut Pair, stream: u32) {
     pair.asks(stream, "/ok");
     assert_eq!(
-        pair.to_server(),
+        pair.server_got(),
         [Got::Headers { stream, fields: fields(&get("/ok")), last: true }]
     );
     pair.answers(stream);
-    assert_eq!(pair.to_client(), [Got::Headers { stream, fields: fields(&ok()), last: true }]);
+    assert_eq!(pair.client_got(), [Got::Headers { stream, fields: fields(&ok()), last: true }]);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn tables_part_and_go_on() {
     passes(&mut pair, 1);
     assert!(!pair.driver.session.has_parted());
     pair.asks(3, "/evil");
-    assert_eq!(pair.to_server(), []);
+    assert_eq!(pair.server_got(), []);
     refusal(&mut pair, 3);
     assert!(pair.driver.session.has_parted(), "/evil is in the client's table alone");
     for stream in (5..205).step_by(2) {
@@ -64,8 +64,8 @@ fn a_call_is_refused_with_trailers_alone() {
     pair.driver.client(headers);
     let headers = pair.client.headers(3, false, &call("/shop.Admin/Drop"));
     pair.driver.client(headers);
-    assert_eq!(pair.to_server().len(), 1);
-    let got = pair.to_client();
+    assert_eq!(pair.server_got().len(), 1);
+    let got = pair.client_got();
     let Got::Headers { stream: 3, fields, last: true } = &got[0] else { panic!("{got:?}") };
     let field = |name| &fields.iter().find(|field| field.0 == name).unwrap().1;
     assert_eq!((&**field(":status"), &**field("grpc-status")), ("200", "7"));
@@ -87,7 +87,7 @@ fn what_is_no_call_is_refused_on_a_port_of_calls() {
         pair.words(),
         ["POST /shop.Cart/Add refused http +", "POST /shop.Cart/Add/x refused grpc_path +"]
     );
-    assert_eq!(pair.to_server(), []);
+    assert_eq!(pair.server_got(), []);
 }
 
 #[test]
@@ -95,11 +95,11 @@ fn a_body_that_nobody_takes_gets_its_window_back() {
     let mut pair = Pair::new("http");
     let headers = pair.client.headers(1, false, &post("/evil"));
     pair.driver.client(headers);
-    let got = pair.to_client();
+    let got = pair.client_got();
     assert_eq!(got[1..], [Got::Reset(1, code(ErrorCode::NoError))]);
     pair.driver.client([data(1, false, &[7; 1000]), padded(1, true, &[7; 500], 99)].concat());
-    assert_eq!(pair.to_client(), [Got::Window(0, 1600)]);
-    assert_eq!(pair.to_server(), []);
+    assert_eq!(pair.client_got(), [Got::Window(0, 1000), Got::Window(0, 600)]);
+    assert_eq!(pair.server_got(), []);
     passes(&mut pair, 3);
 }
 
@@ -108,12 +108,12 @@ fn a_client_may_cancel_what_was_refused() {
     let mut pair = Pair::new("http");
     let headers = pair.client.headers(1, false, &post("/evil"));
     pair.driver.client(headers);
-    pair.to_client();
+    pair.client_got();
     pair.driver.client(answer::rst_stream(1, ErrorCode::Cancel));
     pair.driver.client(answer::window_update(1, 10));
     let trailers = pair.client.headers(1, true, &[("late", "trailer")]);
     pair.driver.client(trailers);
-    assert_eq!(pair.to_server(), []);
+    assert_eq!(pair.server_got(), []);
     passes(&mut pair, 3);
 }
 
@@ -125,9 +125,9 @@ fn an_answer_waits_for_the_end_of_a_frame_of_the_server() {
     let headers = pair.server.headers(1, false, &ok());
     pair.driver.server([headers, frame[..50].to_vec()].concat());
     pair.asks(3, "/evil");
-    assert_eq!(pair.to_client().len(), 1, "the headers of the answer");
+    assert_eq!(pair.client_got().len(), 1, "the headers of the answer");
     pair.driver.server(&frame[50..]);
-    let got = pair.to_client();
+    let got = pair.client_got();
     assert_eq!(got[0], Got::Data { stream: 1, content: 100, last: false });
     assert!(matches!(got[1], Got::Headers { stream: 3, last: true, .. }), "{got:?}");
 }
@@ -140,8 +140,8 @@ fn a_pending_size_update_leads() {
     pair.driver.client(answer::settings(&[(1, 100)]));
     pair.driver.server(peers::ack());
     pair.client.allows(100);
-    pair.to_client();
-    pair.to_server();
+    pair.client_got();
+    pair.server_got();
     pair.asks(3, "/evil");
     refusal(&mut pair, 3);
     pair.server.resize(100, 100);
@@ -151,8 +151,8 @@ fn a_pending_size_update_leads() {
     pair.driver.client(peers::ack());
     pair.server.allows(64);
     pair.client.resize(64, 64);
-    pair.to_client();
-    pair.to_server();
+    pair.client_got();
+    pair.server_got();
     pair.asks(7, "/evil");
     refusal(&mut pair, 7);
     passes(&mut pair, 9);
@@ -166,14 +166,14 @@ fn many_refusals_end_the_connection_after_what_is_under_way() {
     for stream in [3, 5, 7] {
         pair.asks(stream, "/evil");
     }
-    let got = pair.to_client();
+    let got = pair.client_got();
     let calm = code(ErrorCode::EnhanceYourCalm);
     assert_eq!(got.last(), Some(&Got::GoAway { last: 7, code: calm }), "{got:?}");
     pair.asks(9, "/ok");
     assert!(!pair.driver.ended.closed);
-    assert_eq!(pair.to_server().len(), 1, "the last is left to another connection");
+    assert_eq!(pair.server_got().len(), 1, "the last is left to another connection");
     pair.answers(1);
-    assert_eq!(pair.to_client().len(), 1);
+    assert_eq!(pair.client_got().len(), 1);
     assert!(pair.driver.ended.closed);
 }
 
@@ -181,7 +181,7 @@ fn many_refusals_end_the_connection_after_what_is_under_way() {
 fn a_policy_may_ask_for_more_than_an_answer() {
     let mut pair = Pair::refusing("http", Refusal::Close);
     pair.asks(1, "/evil");
-    let got = pair.to_client();
+    let got = pair.client_got();
     let none = code(ErrorCode::NoError);
     assert_eq!(got.last(), Some(&Got::GoAway { last: 1, code: none }));
     assert!(pair.driver.ended.closed);
@@ -195,8 +195,8 @@ fn observed_everything_passes_as_it_came() {
     let mut pair = Pair::observed("http");
     pair.asks(1, "/evil");
     pair.answers(1);
-    assert_eq!(pair.to_server().len(), 1);
-    assert_eq!(pair.to_client().len(), 1);
+    assert_eq!(pair.server_got().len(), 1);
+    assert_eq!(pair.client_got().len(), 1);
     assert_eq!(pair.words(), ["GET /evil would-refuse not_allowed +"]);
 }
 
@@ -214,9 +214,9 @@ fn a_web_socket_is_the_operation_that_it_is_in_http_1() {
     let mut pair = Pair::new("http");
     let headers = pair.client.headers(1, false, &connect("/live"));
     pair.driver.client(headers);
-    assert_eq!(pair.to_server().len(), 1);
+    assert_eq!(pair.server_got().len(), 1);
     let headers = pair.client.headers(3, false, &connect("/ok"));
     pair.driver.client(headers);
-    assert_eq!(pair.to_server(), []);
+    assert_eq!(pair.server_got(), []);
     assert_eq!(pair.words(), ["GET /ok refused upgrade_not_permitted +"]);
 }

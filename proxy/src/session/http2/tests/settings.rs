@@ -11,10 +11,10 @@ fn what_sizes_weirs_memory_is_lowered() {
     pair.driver.server(answer::settings(&[(3, 100), (6, 100)]));
     let list = 64 << 10;
     let lowered = vec![(1, 64 << 10), (4, 1 << 20), (5, 64 << 10), (0x99, 7), (2, 0), (6, list)];
-    assert_eq!(pair.to_server(), [Got::Settings(lowered)]);
-    assert_eq!(pair.to_client(), [Got::Settings(vec![(3, 100), (6, 100)])]);
+    assert_eq!(pair.server_got(), [Got::Settings(lowered)]);
+    assert_eq!(pair.client_got(), [Got::Settings(vec![(3, 100), (6, 100)])]);
     pair.driver.client([ack(), answer::settings(&[(6, u32::MAX), (2, 1)])].concat());
-    assert_eq!(pair.to_server()[1..], [Got::Settings(vec![(6, list), (2, 0)])]);
+    assert_eq!(pair.server_got()[1..], [Got::Settings(vec![(6, list), (2, 0)])]);
 }
 
 #[test]
@@ -36,8 +36,8 @@ fn a_table_beyond_the_limit_makes_its_direction_unread() {
     pair.asks(1, "/ok");
     pair.answers(1);
     pair.asks(3, "/evil");
-    assert_eq!(pair.to_server().len(), 2);
-    assert_eq!(pair.to_client().len(), 1, "it passes all the same");
+    assert_eq!(pair.server_got().len(), 2);
+    assert_eq!(pair.client_got().len(), 1, "it passes all the same");
     let words = pair.words();
     assert!(words.contains(&"- would-refuse http2_table".to_owned()), "{words:?}");
     assert!(!pair.driver.opaque, "requests are still read");

@@ -78,7 +78,7 @@ fn run(steps: &[Step], cuts: &[usize]) -> (Vec<String>, Vec<Got>, Vec<Got>) {
             }
         }
     }
-    let (to_client, to_server) = (pair.to_client(), pair.to_server());
+    let (to_client, to_server) = (pair.client_got(), pair.server_got());
     pair.driver.close();
     (pair.words(), without_windows(to_client), without_windows(to_server))
 }

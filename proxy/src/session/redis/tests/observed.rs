@@ -86,7 +86,7 @@ impl Drive for Whole {
 
 #[test]
 fn commands_come_before_the_answer_that_made_detection_certain() {
-    let options = Options::test(false, NONCE);
+    let options = Options { nonce: NONCE, ..Options::default() };
     let admission = observer().admission;
     let mut d = Driver::new(Whole(Session::new(&admission, options)));
     d.judge = false;

@@ -141,7 +141,7 @@ fn what_is_no_command_is_told_at_its_turn() {
 
 #[test]
 fn another_protocol_is_noticed_at_once() {
-    let options = Options::test(true, NONCE);
+    let options = Options { redis_inline: true, nonce: NONCE, ..Options::default() };
     for line in ["POST / HTTP/1.1\r\n", "Host: redis\r\n", "POST /"] {
         let mut d = Driver::new(Redis::new(&options, true));
         d.client(line);
@@ -154,7 +154,7 @@ fn another_protocol_is_noticed_at_once() {
 
 #[test]
 fn inline_commands_pass_and_are_refused() {
-    let options = Options::test(true, NONCE);
+    let options = Options { redis_inline: true, nonce: NONCE, ..Options::default() };
     let mut d = Driver::new(Redis::new(&options, true));
     d.admission.refusal = Some(Refusal::Answer);
     d.inspectors.push(Literal::operation("BAD"));
@@ -171,7 +171,7 @@ fn inline_commands_pass_and_are_refused() {
 
 #[test]
 fn a_line_over_its_limit_is_refused() {
-    let options = Options::test(true, NONCE);
+    let options = Options { redis_inline: true, nonce: NONCE, ..Options::default() };
     let mut d = Driver::new(Redis::new(&options, true));
     d.client("x".repeat(d.limits.judging_bytes));
     assert_eq!(d.to_client(), "-ERR weir refused a command over its limit (id conn-1)\r\n");
