@@ -75,7 +75,7 @@ fn a_client_that_takes_nothing_yet_is_answered_later() {
 
 /// A server that answers each request with an early hint, with what it was asked, and with
 /// trailers; in the middle it changes its mind about the size of the client's table.
-fn changing_server() -> SocketAddr {
+pub(crate) fn changing_server() -> SocketAddr {
     serve(|stream| {
         let Some(mut raw) = Raw::accept(stream, &[(HEADER_TABLE_SIZE, 65_536)]) else { return };
         let mut requests = 0;

@@ -28,7 +28,7 @@ fn calls_of_all_four_kinds_are_answered() {
         let all: Vec<u8> = (0..500).flat_map(|n| noise(n, 100)).collect();
         assert_eq!(sum, Note::new(all, 500));
 
-        let notes: Vec<_> = (0..500).map(|n| Note::new(noise(n, 300), n as u32)).collect();
+        let notes: Vec<_> = (0..500).map(|n| Note::new(noise(n.into(), 300), n)).collect();
         let answer = client.bidi(tokio_stream::iter(notes.clone())).await.unwrap();
         assert_eq!(collect(answer).await.0, notes);
     });

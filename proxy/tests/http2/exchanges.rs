@@ -17,8 +17,8 @@ fn bodies_of_all_sizes_come_back() {
         let visitor = Visitor::connect(at).await;
         assert_eq!(visitor.get("/ok").await.unwrap().body, b"ok");
         assert_eq!(visitor.get("/status/404").await.unwrap().status, 404);
-        for n in 0..60 {
-            visitor.echo("/echo", noise(n, (n * n * n) as usize)).await;
+        for n in 0..60usize {
+            visitor.echo("/echo", noise(n as u64, n * n * n)).await;
         }
         visitor.echo("/echo", noise(1, 16 << 20)).await;
         assert!(visitor.get("/bytes/16777216").await.unwrap().body == noise(16 << 20, 16 << 20));

@@ -18,6 +18,7 @@ pub(crate) const PADDED: u8 = 8;
 pub(crate) const PRIORITIZED: u8 = 0x20;
 
 pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
+pub(crate) const ENABLE_PUSH: u16 = 2;
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 pub(crate) const MAX_FRAME_SIZE: u16 = 5;
 

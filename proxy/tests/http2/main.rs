@@ -17,4 +17,12 @@ mod web;
 
 mod byhand;
 mod calls;
+mod errors;
 mod exchanges;
+mod floods;
+mod learned;
+mod malformed;
+mod records;
+mod refusals;
+mod refused;
+mod windows;

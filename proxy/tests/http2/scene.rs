@@ -84,6 +84,14 @@ pub(crate) fn each_way<F: Future<Output = ()>>(
     }
 }
 
+/// The record of a refusal whose id is in this text.
+pub(crate) fn logged(weir: &Weir, text: &str) -> Value {
+    weir.record(text, |record| {
+        let named = record["id"].as_str().is_some_and(|id| text.contains(id));
+        named && record["verdict"] == "refused"
+    })
+}
+
 /// The records of what was refused, would be, or was not read.
 pub(crate) fn not_allowed(weir: &Weir) -> Vec<Value> {
     let mut records = weir.records();

@@ -22,6 +22,13 @@ pub(crate) struct Got {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
+impl Got {
+    /// A field of the head; empty if it has none.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
 /// A request for a path, of which more may be said.
 pub(crate) fn ask(method: &str, path: &str) -> hyper::http::request::Builder {
     Request::builder().method(method).uri(format!("http://a{path}"))
@@ -29,11 +36,13 @@ pub(crate) fn ask(method: &str, path: &str) -> hyper::http::request::Builder {
 
 impl Visitor {
     pub(crate) async fn connect(at: SocketAddr) -> Self {
-        Self::connect_by(at, Builder::new().max_header_list_size(1 << 20)).await
+        Self::connect_by(at, &mut Builder::new()).await
     }
 
     /// The same with settings of one's own.
-    pub(crate) async fn connect_by(at: SocketAddr, builder: &Builder) -> Self {
+    pub(crate) async fn connect_by(at: SocketAddr, builder: &mut Builder) -> Self {
+        // Many small bodies that nobody has taken yet are no flood here.
+        builder.max_header_list_size(1 << 20).data_frame_budget(1 << 24);
         let stream = tokio::net::TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (send, connection) = builder.handshake(stream).await.unwrap();

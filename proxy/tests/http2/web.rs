@@ -3,6 +3,7 @@
 //! `/ok` is answered with `ok`; `/echo` with the body and trailers of the request as they come;
 //! `/bytes/N` with as many; `/status/N` with it; `/trailers/N` with as many bytes of trailers;
 //! `/hold` takes nothing of the body and answers `ok` only once [`Web::release`] was called.
+//! Each answer has the `x-n` of its request.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,7 @@ pub(crate) struct Web {
 
 impl Web {
     pub(crate) fn start() -> Self {
-        Self::start_by(&Builder::new())
+        Self::start_by(Builder::new().data_frame_budget(1 << 24))
     }
 
     /// The same with settings of one's own.
@@ -193,7 +194,7 @@ impl Exchange {
         let kind = parts.next().unwrap_or_default();
         let number: usize = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
         if kind == "echo" {
-            let mut send = respond.send_response(Response::new(()), false)?;
+            let mut send = respond.send_response(self.head(), false)?;
             let trailers = self.take(&mut body, Some(&mut send)).await?;
             return finish(&mut send, trailers);
         }
@@ -208,7 +209,7 @@ impl Exchange {
             }
         }
         self.take(&mut body, None).await?;
-        let mut answer = Response::new(());
+        let mut answer = self.head();
         let mut content = Bytes::from_static(b"ok");
         let mut trailers = None;
         match kind {
@@ -220,6 +221,16 @@ impl Exchange {
         let mut send = respond.send_response(answer, false)?;
         pass(&mut send, content).await?;
         finish(&mut send, trailers)
+    }
+
+    /// The head of an answer.
+    fn head(&self) -> Response<()> {
+        let received = &self.all.state.lock().unwrap().received[self.index];
+        let mut answer = Response::new(());
+        if let Some(n) = received.field("x-n") {
+            answer.headers_mut().insert("x-n", n.parse().unwrap());
+        }
+        answer
     }
 
     /// Takes the body as it comes, and hands it back if there is somewhere.
