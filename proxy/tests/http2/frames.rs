@@ -108,9 +108,3 @@ pub(crate) fn request<'a>(
     fields.extend(more);
     fields
 }
-
-/// A gRPC message with its prefix.
-pub(crate) fn message(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-    [&[0], &length[..], bytes].concat()
-}

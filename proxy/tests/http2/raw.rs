@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::frames::*;
 use crate::support::connect;
@@ -121,11 +121,6 @@ impl Raw {
         Self { stream, decoder, waiting: VecDeque::new(), polite: true, window: 65_535 }
     }
 
-    /// Has the peer's field sections use a table of this size, once it knows.
-    pub(crate) fn allow_table(&mut self, size: usize) {
-        self.decoder.set_max_allowed_table_size(size);
-    }
-
     /// Sends a frame. What cannot be sent is seen when the connection's end is read.
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         if kind == DATA {
@@ -157,11 +152,6 @@ impl Raw {
     /// The head of a request with a body.
     pub(crate) fn post(&mut self, stream: u32, path: &str) {
         self.head(stream, &block(&request("POST", path, &[])), false);
-    }
-
-    /// The next thing of interest, looking at what waits first.
-    pub(crate) fn next(&mut self) -> Event {
-        self.waiting.pop_front().unwrap_or_else(|| self.read())
     }
 
     /// The first event that is wanted, or the end. Those before it wait.
@@ -238,11 +228,6 @@ impl Raw {
         let pong =
             self.until(|event| *event == Event::Ping { ack: true, payload: payload.clone() });
         assert_ne!(pong, Event::End, "the connection ended before the ping's answer");
-    }
-
-    /// Says that nothing more will be sent.
-    pub(crate) fn finish(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     fn frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
