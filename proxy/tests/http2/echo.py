@@ -3,6 +3,7 @@ body, is all that is read of them.
 
     echo.py serve                  says "port N", and serves until its input ends
     echo.py call ADDRESS           calls everything that is allowed
+    echo.py binary ADDRESS         calls with metadata that are no text, and has them back
     echo.py refused ADDRESS        calls what is not, and prints code and message of each refusal
 """
 
@@ -60,6 +61,12 @@ def fail(request, context):
     context.abort(list(grpc.StatusCode)[number(request)], "as wanted: 100% \u00fc")
 
 
+def unary(request, context):
+    kept = [(name, value) for name, value in context.invocation_metadata() if name == "x-bin"]
+    context.send_initial_metadata(kept)
+    return request
+
+
 def client_stream(requests, context):
     bodies = [body(request) for request in requests]
     return note(b"".join(bodies), len(bodies))
@@ -73,7 +80,7 @@ def server_stream(request, context):
 def serve():
     # Each handler takes and gives bytes, as no serializer is named.
     handlers = {
-        "Unary": grpc.unary_unary_rpc_method_handler(lambda request, context: request),
+        "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Admin": grpc.unary_unary_rpc_method_handler(lambda request, context: request),
         "Fail": grpc.unary_unary_rpc_method_handler(fail),
         "ServerStream": grpc.unary_stream_rpc_method_handler(server_stream),
@@ -98,10 +105,10 @@ def one(channel, round):
     notes = [note(noise.randbytes(noise.randrange(1, 20_000)), n + 1) for n in range(30)]
     unary = channel.unary_unary(path("Unary"))
     assert unary(notes[0], timeout=TIMEOUT) == notes[0]
-    unary = unary.with_call(
-        notes[1], timeout=TIMEOUT, metadata=[("x-round", str(round)), ("x-bin", b"\0\xff")]
+    answer, call = unary.with_call(
+        notes[1], timeout=TIMEOUT, metadata=[("x-round", str(round))]
     )
-    assert unary[0] == notes[1] and unary[1].code() == grpc.StatusCode.OK
+    assert answer == notes[1] and call.code() == grpc.StatusCode.OK
     answers = channel.stream_stream(path("Bidi"))(iter(notes), timeout=TIMEOUT)
     assert list(answers) == notes
     answer = channel.stream_unary(path("ClientStream"))(iter(notes), timeout=TIMEOUT)
@@ -125,6 +132,17 @@ def call(address):
     print("called")
 
 
+def binary(address):
+    with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        for n in range(256):
+            value = bytes([n, 0, 13, 10, 255 - n])
+            answer, call = channel.unary_unary(path("Unary")).with_call(
+                note(b"x"), timeout=TIMEOUT, metadata=[("x-bin", value)]
+            )
+            assert dict(call.initial_metadata())["x-bin"] == value, n
+    print("called")
+
+
 def refused(address):
     with grpc.insecure_channel(address, options=OPTIONS) as channel:
         going = threading.Thread(target=lambda: [one(channel, round) for round in range(10)])
@@ -141,5 +159,5 @@ def refused(address):
 
 
 if __name__ == "__main__":
-    commands = {"serve": serve, "call": call, "refused": refused}
+    commands = {"serve": serve, "call": call, "binary": binary, "refused": refused}
     commands[sys.argv[1]](*sys.argv[2:])

@@ -82,6 +82,18 @@ fn grpcio_calls_grpcio() {
     });
 }
 
+/// Two such peers agree, by a setting that nobody else knows, to send metadata that are no text
+/// as they are, behind a NUL.
+#[test]
+fn binary_metadata_of_grpcio_pass() {
+    let Some(python) = python() else { return };
+    let service = Service::start(&python);
+    each_way("grpc", service.at, |at| {
+        let python = python.clone();
+        async move { assert_eq!(said(&python, &["binary", &at.to_string()]), "called\n") }
+    });
+}
+
 #[test]
 fn tonic_calls_grpcio() {
     let Some(python) = python() else { return };

@@ -88,6 +88,8 @@ pub(crate) struct Raw {
     waiting: VecDeque<Event>,
     /// Whether DATA is followed by WINDOW_UPDATEs, SETTINGS and PINGs by their ACKs.
     pub(crate) polite: bool,
+    /// Whether the peer has sent its SETTINGS, as it must before all else.
+    greeted: bool,
     /// How much the peer still takes on the connection.
     pub(crate) window: i64,
 }
@@ -118,7 +120,14 @@ impl Raw {
 
     fn new(stream: TcpStream) -> Self {
         let decoder = fluke_hpack::Decoder::new();
-        Self { stream, decoder, waiting: VecDeque::new(), polite: true, window: 65_535 }
+        Self {
+            stream,
+            decoder,
+            waiting: VecDeque::new(),
+            polite: true,
+            greeted: false,
+            window: 65_535,
+        }
     }
 
     /// Sends a frame. What cannot be sent is seen when the connection's end is read.
@@ -243,6 +252,8 @@ impl Raw {
     fn read(&mut self) -> Event {
         let Some((kind, flags, stream, payload)) = self.frame() else { return Event::End };
         let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+        assert!(self.greeted || kind == SETTINGS, "a frame of type {kind} before SETTINGS");
+        self.greeted = true;
         match kind {
             HEADERS => self.fields(stream, flags, payload),
             DATA => {

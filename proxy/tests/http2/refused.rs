@@ -71,7 +71,7 @@ fn a_refused_request_is_answered_by_one_frame() {
     raw.get(5, "/ok");
     assert_eq!(raw.answer(5).body, b"ok");
     let record = weir.record("the refusal", |r| r["op"] == "POST /private/{int}");
-    assert_eq!((&record["verdict"], &record["status"]), (&"refused".into(), &"403".into()));
+    assert_eq!((&record["verdict"], &record["reason"]), (&"refused".into(), &"not_allowed".into()));
     assert_eq!(web.received().len(), 1);
 }
 
