@@ -42,6 +42,8 @@ fn patient() -> (SocketAddr, Arc<AtomicUsize>) {
 /// Sends a flood while its answers are read: the code that the connection ended with.
 fn flood(weir: &Weir, frames: impl Fn(u32) -> Vec<u8> + Send + 'static) -> Option<u32> {
     let mut raw = Raw::connect(weir.at(), &[]);
+    // Before the server has said hello nobody may speak for it.
+    raw.settle(1);
     raw.polite = false;
     raw.post(1, "/echo/flooded");
     let mut writer = raw.stream.try_clone().unwrap();
