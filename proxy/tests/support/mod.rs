@@ -349,6 +349,12 @@ impl Server {
         Self::nginx_at(None, at, &format!("listen {at};"), locations)
     }
 
+    /// The same for HTTP/2 with prior knowledge.
+    pub fn nginx_http2(locations: &str) -> Option<Self> {
+        let at = free_port();
+        Self::nginx_at(None, at, &format!("listen {at} http2;"), locations)
+    }
+
     /// The same at a port of a pod's addresses.
     pub fn nginx_in(pod: &netns::Pod, port: u16, locations: &str) -> Option<Self> {
         let listen = format!("listen {port}; listen [::]:{port};");
