@@ -393,6 +393,21 @@ mod several {
         assert_eq!(admission.refusal, Some(Refusal::Reset));
         assert!(admission.unread.refuse_encrypted);
         assert!(admission.unread.refuse_unknown);
+        // The default is `answer` on HTTP/2 and `close` elsewhere: it stands between the two.
+        for (one, other, expected) in [
+            ("", "", None),
+            ("refusal: answer\n", "", None),
+            ("refusal: answer\n", "refusal: answer\n", Some(Refusal::Answer)),
+            ("refusal: close\n", "", Some(Refusal::Close)),
+            ("refusal: close\n", "refusal: answer\n", Some(Refusal::Close)),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let text = named("a", &format!("{one}{RULE}"))
+                    + &named("b", &format!("{other}inbound: []"));
+                let admission = compile(&text).admit(&inbound("10.0.0.1", 80));
+                assert_eq!(admission.refusal, expected, "{one}{other}");
+            }
+        }
         // A policy that does not govern the side has no say in it.
         let text = named("a", &format!("mode: monitor\n{RULE}"))
             + &named("b", "mode: enforce\noutbound: []");

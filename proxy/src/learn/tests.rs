@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use weir_policy::Snapshot;
 use weir_policy::decide::{Mode, Violation};
-use weir_policy::op::{Endpoint, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp};
+use weir_policy::op::{
+    Endpoint, GrpcOp, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp,
+};
 
 use super::*;
 use crate::config::{LogAllowed, LogDetail};
@@ -120,6 +122,14 @@ fn redis(conn: &mut ConnReport, key: &'static [u8], status: Status) {
     conn.end(now, transaction);
 }
 
+fn grpc(conn: &mut ConnReport, method: &'static [u8], status: Status) {
+    let operation = Operation::Grpc(GrpcOp { service: b"shop.Cart", method, authority: None });
+    let (now, detail) = (Instant::now(), Detail::default());
+    let mut transaction = conn.begin(now, Protocol::Grpc, Some(&operation), &detail, ALLOWED);
+    transaction.status = status;
+    conn.end(now, transaction);
+}
+
 #[track_caller]
 fn has(shapes: &[(String, [u64; 3])], at: &str, expected: [u64; 3]) {
     let found = shapes.iter().find(|(shape, _)| shape == at);
@@ -140,11 +150,16 @@ fn the_server_says_what_is_accepted() {
     redis(&mut conn, b"7", Status::Ok);
     redis(&mut conn, b"7", Status::Ok);
     redis(&mut conn, b"7", Status::Error(*b"WRONGTYPE\0\0\0\0\0\0"));
+    for code in [0, 0, 0, 5, 12] {
+        grpc(&mut conn, b"Get", Status::Grpc(code));
+    }
+    grpc(&mut conn, b"Get", Status::None);
     let shapes = scene.read();
+    has(&shapes, "shop.Cart/Get", [3, 3, 0]);
     has(&shapes, "GET /{int}", [5, 4, 0]);
     has(&shapes, "GET {int}", [3, 1, 0]);
-    assert_eq!(scene.metric("weir_profile_operations_total{result=\"accepted\"}"), 8.0);
-    assert_eq!(scene.metric("weir_profile_operations_total{result=\"rejected\"}"), 5.0);
+    assert_eq!(scene.metric("weir_profile_operations_total{result=\"accepted\"}"), 11.0);
+    assert_eq!(scene.metric("weir_profile_operations_total{result=\"rejected\"}"), 8.0);
 }
 
 #[test]

@@ -172,6 +172,19 @@ mod tests {
     use crate::report::metrics::Metrics;
 
     #[test]
+    fn texts_have_little_more_room_than_they_need() {
+        let mut local = Local::default();
+        for (length, room) in [(0, 256), (256, 256), (257, 512), (1000, 1024), (1025, 1025)] {
+            for _ in 0..2 {
+                let text = local.keep_text(&vec![b'x'; length]);
+                assert_eq!((text.len(), text.capacity()), (length, room));
+                local.give_text(text);
+            }
+        }
+        assert_eq!(local.texts.each_ref().map(Vec::len), [1, 1, 1]);
+    }
+
+    #[test]
     fn a_panic_within_a_line_takes_that_line_alone() {
         let (queue, receiver, _shared) = Queue::new(Arc::new(Metrics::new()));
         let queue = Arc::new(queue);

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weir_policy::Snapshot;
 use weir_policy::decide::{EntryRef, Mode, Violation};
-use weir_policy::op::{Endpoint, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp};
+use weir_policy::op::{
+    Endpoint, GrpcOp, HttpOp, Keys, Operation, Protocol, RedisOp, Script, Side, TlsOp,
+};
 
 use super::*;
 use crate::config::{LogAllowed, LogDetail, Target};

@@ -35,6 +35,28 @@ fn paths_lose_their_variable_parts() {
 }
 
 #[test]
+fn names_of_calls_are_no_values_and_are_shown_once_known() {
+    let shape = |service: &str, method: &str, known: &[&str]| {
+        let words: Known = known.iter().map(|word| Box::from(word.as_bytes())).collect();
+        let known = (!known.is_empty()).then_some(&words);
+        let (service, method) = (service.as_bytes(), method.as_bytes());
+        let mut out = Vec::new();
+        call(&GrpcOp { service, method, authority: None }, known, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(shape("shop.Cart", "0123456789abcdef", &[]), "shop.Cart/0123456789abcdef");
+    assert_eq!(shape("shop.Cart", "*", &[]), r"shop.Cart/\*");
+    assert_eq!(shape("{new}", "a b", &[]), r"\{new\}/a b");
+    let known = ["shop.Cart", "AddItem"];
+    assert_eq!(shape("shop.Cart", "AddItem", &known), "shop.Cart/AddItem");
+    assert_eq!(shape("shop.Cart", "hunter2", &known), "shop.Cart/{new}");
+    assert_eq!(shape("hunter2", "AddItem", &known), "{new}/AddItem");
+    assert_eq!(shape("shop.Cart", "hunter 2", &known), "shop.Cart/{}");
+    assert_eq!(shape("shop.Cart", "AddItem/7", &known), "shop.Cart/AddItem/{new}");
+    assert_eq!(shape("", "", &known), "/");
+}
+
+#[test]
 fn a_tunnel_names_its_end() {
     let mut out = Vec::new();
     let connect = HttpOp { authority: Some(b"db.shop:443"), ..http(b"CONNECT", b"") };

@@ -238,6 +238,7 @@ mod tests {
         for (query, expected) in [
             ("", true),
             ("protocol=http", true),
+            ("protocol=grpc", false),
             ("protocol=redis", false),
             ("protocol=redis&protocol=http", true),
             ("side=inbound", true),
@@ -279,7 +280,7 @@ mod tests {
     fn errors_say_what_is_wrong() {
         for (query, expected) in [
             ("protocol", "`protocol` has no value"),
-            ("protocol=smtp", "`smtp` is none of http, redis"),
+            ("protocol=smtp", "`smtp` is none of http, grpc, redis"),
             ("side=in", "`in` is none of inbound, outbound"),
             ("verdict=maybe", "`maybe` is none of allowed, would-refuse, refused, unread"),
             ("peer=10.0.0.0/33", "`10.0.0.0/33` is not an address or a range"),

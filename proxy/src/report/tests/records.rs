@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The fields in the order that docs/traffic-log.md promises.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 31] = [
     "schema",
     "time",
     "id",
@@ -26,7 +26,10 @@ const ORDER: [&str; 28] = [
     "status",
     "bytes_in",
     "bytes_out",
+    "messages_in",
+    "messages_out",
     "duration_us",
+    "first_byte_us",
     "traceparent",
     "verdict",
     "reason",
@@ -155,6 +158,72 @@ fn redis_commands_name_database_and_keys() {
     assert_eq!(record["database"], "0,3");
     assert_eq!(record["op"], "MGET cart:a cart:b");
     assert_eq!(record["status"], "WRONGTYPE");
+}
+
+/// What is kept of a call while it lasts: a connection may have hundreds of them at once.
+#[test]
+fn calls_are_told_and_take_little_room() {
+    let log = Log::new(LogAllowed::All);
+    let mut conn = log.conn();
+    let call = |method| {
+        Operation::Grpc(GrpcOp {
+            service: b"shop.v1.CartService",
+            method,
+            authority: Some(b"ann:hunter2@cart.shop.svc.cluster.local:9090"),
+        })
+    };
+    let detail = Detail {
+        traceparent: Some(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ..Detail::default()
+    };
+    let now = Instant::now();
+    let long = vec![b'a'; 900];
+    let long = conn.begin(now, Protocol::Grpc, Some(&call(&long)), &detail, ALLOWED);
+    conn.end(now, long);
+    for status in [Status::Grpc(0), Status::Grpc(7), Status::Grpc(99)] {
+        let mut transaction =
+            conn.begin(now, Protocol::Grpc, Some(&call(b"AddItem")), &detail, ALLOWED);
+        let size = size_of::<Transaction>() + transaction.text.size();
+        println!("{} and {}", size_of::<Transaction>(), transaction.text.size());
+        assert!(size <= 256 + 512, "{size}");
+        transaction.status = status;
+        transaction.is_stream = true;
+        transaction.messages = Some([1, 3]);
+        transaction.first_byte = Some(now + Duration::from_micros(400));
+        conn.started(&transaction);
+        conn.received(crate::session::Leg::Client, 500);
+        (transaction.bytes_in, transaction.bytes_out) = (10, 20);
+        conn.end(now + Duration::from_micros(1500), transaction);
+    }
+    assert!(log.reporter.close(Duration::from_secs(10)));
+    assert!(std::fs::read_to_string(&log.path).unwrap().lines().all(in_order));
+    let records = lines(&log.path);
+    assert!(records[1]["messages_in"].is_null() && records[1]["phase"] == "start");
+    assert_eq!(records[1]["first_byte_us"], 400);
+    let record = &records[2];
+    for (name, value) in [
+        ("protocol", "grpc"),
+        ("host", "cart.shop.svc.cluster.local:9090"),
+        ("op", "shop.v1.CartService/AddItem"),
+        ("detail", "shop.v1.CartService/AddItem"),
+        ("status", "OK"),
+    ] {
+        assert_eq!(record[name], value);
+    }
+    for (name, value) in [
+        ("messages_in", 1),
+        ("messages_out", 3),
+        ("bytes_in", 10),
+        ("bytes_out", 20),
+        ("first_byte_us", 400),
+        ("duration_us", 1500),
+    ] {
+        assert_eq!(record[name], value, "{name}");
+    }
+    assert_eq!(
+        (&records[4]["status"], &records[6]["status"]),
+        (&"PERMISSION_DENIED".into(), &"99".into())
+    );
 }
 
 #[test]
