@@ -68,6 +68,11 @@ impl Http2 {
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> bool {
+        let promise = FrameHeader::read(cur.rest()).map(|h| h.kind) == Some(FrameKind::PushPromise);
+        if promise && leg == Leg::Client {
+            let reason = Reason::Malformed("push_promise");
+            return self.broken(leg, reason, ErrorCode::ProtocolError, cx, out);
+        }
         match front(cur.rest(), cx) {
             Front::More => {
                 self.direction(leg).waits(cx);

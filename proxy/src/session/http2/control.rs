@@ -1,11 +1,14 @@
 //! Frames of the connection, and the short ones of streams.
 
-use weir_parsers::http2::{FRAME_HEADER, FrameHeader, FrameKind, flag, setting, settings};
+use weir_parsers::http2::{
+    self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, check_setting, flag, setting, settings,
+};
 
 use super::direction::FRAME;
 use super::frames::take;
 use super::stream::{Gone, Known};
 use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
+use crate::report::Reason;
 
 /// `RST_STREAM` with this code takes nothing back (RFC 9113 §8.1).
 const NO_ERROR: [u8; 4] = [0; 4];
@@ -23,6 +26,10 @@ impl Http2 {
     ) -> bool {
         let len = FRAME_HEADER + payload.len();
         let mut pass = true;
+        let of_stream = matches!(header.kind, FrameKind::RstStream | FrameKind::WindowUpdate);
+        if of_stream && cx.judge && header.stream != 0 && self.streams.is_unopened(header.stream) {
+            return self.idle(leg, cx, out);
+        }
         match header.kind {
             FrameKind::Settings if header.has(flag::ACK) => self.direction(leg).acknowledged(),
             FrameKind::Settings => return self.settings(leg, payload, cur, cx, out),
@@ -44,9 +51,14 @@ impl Http2 {
                 pass = self.is_known(leg, header.stream, cx);
                 self.stream_reset(leg, header.stream, payload, cx);
             }
-            FrameKind::WindowUpdate if header.stream != 0 => {
-                pass = self.is_known(leg, header.stream, cx);
+            FrameKind::WindowUpdate if header.stream == 0 => {
+                let increment = http2::window_increment(&header, payload).unwrap_or_default();
+                if !self.direction(leg.other()).widen(increment) && cx.judge {
+                    let reason = Reason::Malformed("window_overflow");
+                    return self.broken(leg, reason, ErrorCode::FlowControlError, cx, out);
+                }
             }
+            FrameKind::WindowUpdate => pass = self.is_known(leg, header.stream, cx),
             FrameKind::Priority if self.says_little(leg, cx, out) => return false,
             _ => {}
         }
@@ -94,6 +106,10 @@ impl Http2 {
             && self.flooded(leg, "http2_settings", cx, out)
         {
             return false;
+        }
+        let bad = settings(payload).find_map(|(id, value)| check_setting(id, value).err());
+        if let Some(reason) = bad.filter(|_| cx.judge) {
+            return self.bad_frame(leg, reason, cx, out);
         }
         let first = !std::mem::replace(&mut self.direction(leg).settled, true);
         let offered: Vec<(u16, u32)> = settings(payload).collect();

@@ -2,6 +2,7 @@
 
 use weir_parsers::grpc::{self, Messages};
 use weir_parsers::http2::{self, ErrorCode, RequestHead};
+use weir_policy::decide::Refusal;
 
 use super::answer::{self, Answer};
 use super::blocks::Block;
@@ -197,8 +198,9 @@ impl Http2 {
     ) -> bool {
         let id = block.stream;
         self.streams.leave(id, Gone::Refused);
-        if cur.is_part_gone() {
-            // Some of it has passed while the connection was only observed.
+        if cur.is_part_gone() || cx.admission.refusal == Some(Refusal::Reset) {
+            // Some of it has passed while the connection was only observed, or the policy asks for
+            // no more.
             cx.report.end(cx.now, transaction);
             self.reset(cx, out);
             return false;
