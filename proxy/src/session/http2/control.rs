@@ -52,7 +52,10 @@ impl Http2 {
                 self.stream_reset(leg, header.stream, payload, cx);
             }
             FrameKind::WindowUpdate if header.stream == 0 => {
-                let increment = http2::window_increment(&header, payload).unwrap_or_default();
+                let increment = match http2::window_increment(&header, payload) {
+                    Err(reason) if cx.judge => return self.bad_frame(leg, reason, cx, out),
+                    increment => increment.unwrap_or_default(),
+                };
                 if !self.direction(leg.other()).widen(increment) && cx.judge {
                     let reason = Reason::Malformed("window_overflow");
                     return self.broken(leg, reason, ErrorCode::FlowControlError, cx, out);
