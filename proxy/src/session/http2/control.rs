@@ -1,7 +1,8 @@
 //! Frames of the connection, and the short ones of streams.
 
 use weir_parsers::http2::{
-    self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, check_setting, flag, setting, settings,
+    self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, Metadata, check_setting, flag, setting,
+    settings,
 };
 
 use super::direction::FRAME;
@@ -141,6 +142,9 @@ impl Http2 {
         let most = u32::try_from(cx.limits.http2_table_bytes).unwrap_or(u32::MAX);
         let table = last(setting::HEADER_TABLE_SIZE);
         direction.offer(table.map(|table| table.min(most)));
+        if last(setting::TRUE_BINARY_METADATA) == Some(1) {
+            direction.metadata = Metadata::Binary;
+        }
         if let Some(frame) = last(setting::MAX_FRAME_SIZE) {
             direction.max_frame = direction.max_frame.max(frame as usize);
         }
@@ -160,6 +164,8 @@ fn clamped(offered: &[(u16, u32)], leg: Leg, first: bool, cx: &Cx<'_>) -> Vec<(u
                 setting::MAX_FRAME_SIZE => limit(cx.limits.http2_frame_bytes.max(FRAME)),
                 setting::MAX_HEADER_LIST_SIZE => list,
                 setting::ENABLE_PUSH if leg == Leg::Client => 0,
+                // Controls in values are what is refused.
+                setting::TRUE_BINARY_METADATA => 0,
                 _ => u32::MAX,
             };
             (id, value.min(most))

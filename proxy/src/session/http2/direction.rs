@@ -7,6 +7,8 @@ use weir_parsers::http2::hpack::{
     Decoded, Decoder, Encoder, Field, SizeUpdate, encode_plain, size_update,
 };
 
+use weir_parsers::http2::Metadata;
+
 use super::Cx;
 use super::answer::{self, WRITTEN};
 use super::rate::Rate;
@@ -92,6 +94,8 @@ pub(super) struct Direction {
     offered: Vec<Option<u32>>,
     /// A table size that the sender must tell with its next block, the smallest of several.
     due: Option<usize>,
+    /// How the receiver takes binary metadata of gRPC.
+    pub(super) metadata: Metadata,
     /// What may be sent before the receiver makes room again, of all streams (RFC 9113 §6.9).
     window: i64,
     /// The longest frame that the receiver takes.
@@ -118,6 +122,7 @@ impl Direction {
             table: TABLE,
             offered: Vec::new(),
             due: None,
+            metadata: Metadata::Encoded,
             window: WINDOW,
             max_frame: FRAME,
             deferred: Vec::new(),

@@ -102,7 +102,7 @@ impl Http2 {
             let reason = Reason::Limit("head_bytes");
             return self.unread_request(block, reason, Err(Answer::Http(431)), cur, cx, out);
         }
-        let head = match http2::request(block.fields) {
+        let head = match http2::request(block.fields, block.metadata) {
             Ok(head) => head,
             Err(reason) => {
                 let (reason, code) = (Reason::Malformed(reason.label()), reason.code());
@@ -240,7 +240,7 @@ fn check_trailers(
     if stream.left.is_some_and(|left| left > 0) {
         return malformed("content_length_mismatch");
     }
-    match http2::trailers(block.fields) {
+    match http2::trailers(block.fields, block.metadata) {
         Ok(_) => Ok(()),
         Err(reason) => malformed(reason.label()),
     }
