@@ -8,8 +8,8 @@ use proptest::sample::select;
 use weir_parsers::grpc::{self, Messages, Piece};
 use weir_parsers::http2::hpack::{FieldList, Representation};
 use weir_parsers::http2::{
-    FRAME_HEADER, FrameHeader, FrameKind, data_layout, headers_fragment, push_promise_fragment,
-    request, response, settings, trailers, window_increment,
+    FRAME_HEADER, FrameHeader, FrameKind, Metadata, data_layout, headers_fragment,
+    push_promise_fragment, request, response, settings, trailers, window_increment,
 };
 
 /// What follows one another, with the pieces of one payload put together.
@@ -120,14 +120,14 @@ proptest! {
         for (name, value) in &fields {
             list.push(name, value, Representation::Without);
         }
-        if let Ok(head) = request(&list) {
+        if let Ok(head) = request(&list, Metadata::Encoded) {
             prop_assert!(matches!(head.path, b"*" | b"" | [b'/', ..]));
-            prop_assert!(response(&list).is_err() && trailers(&list).is_err());
+            prop_assert!(response(&list, Metadata::Encoded).is_err() && trailers(&list, Metadata::Encoded).is_err());
             let _ = grpc::method(head.path);
         }
-        if let Ok(head) = response(&list) {
+        if let Ok(head) = response(&list, Metadata::Encoded) {
             prop_assert!((100..1000).contains(&head.status));
-            prop_assert!(trailers(&list).is_err());
+            prop_assert!(trailers(&list, Metadata::Encoded).is_err());
         }
     }
 }

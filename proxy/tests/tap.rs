@@ -417,10 +417,10 @@ fn what_keeps_it_from_starting_is_told() {
     assert!(said.contains("hint: name the socket"), "{said}");
 
     for (args, expected) in [
-        (["--protocol", "smtp"], "[possible values: http, redis, tls, opaque]"),
+        (["--protocol", "smtp"], "[possible values: http, grpc, redis, tls, opaque]"),
         (["--verdict", "no"], "[possible values: allowed, would-refuse, refused, unread]"),
         (["--peer", "10.0.0.0/33"], "not an address or a range"),
-        (["--status", "50"], "`50` is not a status"),
+        (["--status", "5000"], "`5000` is not a status"),
         (["--slower-than", "5"], "`5` is not a duration"),
         (["--count", "0"], "--count"),
         (["--op", ""], "write a pattern"),

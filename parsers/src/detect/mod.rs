@@ -112,6 +112,8 @@ pub struct Detector {
     /// The server has spoken first, neither HTTP nor Redis.
     server_first: bool,
     server_spoke: bool,
+    /// The server spoke while the client had said nothing.
+    greeted: bool,
     client_eof: bool,
     server_eof: bool,
     /// The client's bytes that detection may still look at, PROXY header taken off.
@@ -130,6 +132,7 @@ impl Detector {
             client: Client::Empty,
             server_first: false,
             server_spoke: false,
+            greeted: false,
             client_eof: false,
             server_eof: false,
             client_budget: budget,
@@ -154,6 +157,10 @@ impl Detector {
             Said::Nothing => self.client = Client::Empty,
             Said::More => self.client = Client::Partial,
             Said::Line if self.inline => return self.found(Detection::Redis),
+            // Nobody is left to confirm it, however many bytes come with it.
+            Said::Line if bytes.passed && self.server_eof => {
+                return self.unknown(Unknown::Truncated);
+            }
             Said::Line if bytes.passed => self.client = Client::Line,
             Said::Line => return self.unknown(Unknown::Unrecognised),
             Said::Proxy(header) => {
@@ -177,6 +184,7 @@ impl Detector {
         }
         self.server_eof |= eof;
         self.server_spoke |= !data.is_empty();
+        self.greeted |= !data.is_empty() && self.client == Client::Empty;
         let spent = data.len() >= self.server_budget;
         let data = data.get(..self.server_budget).unwrap_or(data);
         let heard = match self.client {
@@ -199,10 +207,13 @@ impl Detector {
         match self.client {
             Client::Partial if self.client_eof => self.unknown(Unknown::Truncated),
             Client::Line if self.server_eof => self.unknown(Unknown::Truncated),
-            Client::Empty if self.server_eof && self.server_spoke => {
-                self.found(Detection::ServerFirst(Greeting::Other))
+            // While a PROXY header was not whole, it was not known that the client had said nothing.
+            Client::Empty if self.server_eof && (self.greeted || self.client_eof) => {
+                self.found(match self.server_spoke {
+                    true => Detection::ServerFirst(Greeting::Other),
+                    false => Detection::Silent,
+                })
             }
-            Client::Empty if self.server_eof && self.client_eof => self.found(Detection::Silent),
             _ => Detection::More { server_first: self.server_first },
         }
     }

@@ -38,6 +38,9 @@ pub mod setting {
     pub const MAX_HEADER_LIST_SIZE: u16 = 0x6;
     /// Whether CONNECT may have `:protocol` (RFC 8441 §3).
     pub const ENABLE_CONNECT_PROTOCOL: u16 = 0x8;
+    /// Whether binary metadata may come as it is (gRPC proposal G1,
+    /// `GRPC_ALLOW_TRUE_BINARY_METADATA`).
+    pub const TRUE_BINARY_METADATA: u16 = 0xfe03;
 }
 
 /// The type of a frame (RFC 9113 §6).

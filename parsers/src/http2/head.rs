@@ -2,7 +2,7 @@
 
 use super::Reason;
 use super::hpack::FieldList;
-use super::known::Known;
+use super::known::{Known, Metadata};
 use crate::http::chars::is_token;
 use crate::http::uri::{authority, path_and_query};
 
@@ -58,8 +58,8 @@ pub struct Trailers {
 ///
 /// # Errors
 /// Why it must be refused: it is malformed, or two readers could take it differently.
-pub fn request(fields: &FieldList) -> Result<RequestHead<'_>, Reason> {
-    let known = Known::read(fields)?;
+pub fn request(fields: &FieldList, metadata: Metadata) -> Result<RequestHead<'_>, Reason> {
+    let known = Known::read(fields, metadata)?;
     if known.status.is_some() {
         return Err(Reason::PseudoMisplaced);
     }
@@ -142,8 +142,8 @@ fn effective_authority<'a>(known: &Known<'a>) -> Result<Option<&'a [u8]>, Reason
 ///
 /// # Errors
 /// Why it must be refused: it is malformed, or two readers could take it differently.
-pub fn response(fields: &FieldList) -> Result<ResponseHead<'_>, Reason> {
-    let known = Known::read(fields)?;
+pub fn response(fields: &FieldList, metadata: Metadata) -> Result<ResponseHead<'_>, Reason> {
+    let known = Known::read(fields, metadata)?;
     let of_request = [known.method, known.scheme, known.authority, known.path, known.protocol];
     if of_request.iter().any(Option::is_some) {
         return Err(Reason::PseudoMisplaced);
@@ -171,6 +171,6 @@ fn status(value: &[u8]) -> Result<u16, Reason> {
 ///
 /// # Errors
 /// Why it must be refused: it is malformed, or has a field that must not come as a trailer.
-pub fn trailers(fields: &FieldList) -> Result<Trailers, Reason> {
-    Ok(Trailers { grpc_status: Known::trailers(fields)?.grpc_status })
+pub fn trailers(fields: &FieldList, metadata: Metadata) -> Result<Trailers, Reason> {
+    Ok(Trailers { grpc_status: Known::trailers(fields, metadata)?.grpc_status })
 }

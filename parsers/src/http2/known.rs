@@ -5,6 +5,18 @@ use super::hpack::{Field, FieldList};
 use crate::http::chars::{LOWER, control, run};
 use crate::http::fields::{is_forbidden_trailer, is_override, length, same_but_for_underscores};
 
+/// How the values of fields come whose names end with `-bin` (gRPC, "Custom-Metadata").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// In base64, as text.
+    Encoded,
+    /// Or, behind a NUL, as they are: the receiver has announced [`setting::TRUE_BINARY_METADATA`]
+    /// (gRPC proposal G1).
+    ///
+    /// [`setting::TRUE_BINARY_METADATA`]: super::setting::TRUE_BINARY_METADATA
+    Binary,
+}
+
 /// The pseudo-header fields of one head, and what its other fields say.
 #[derive(Default)]
 pub(super) struct Known<'a> {
@@ -25,11 +37,11 @@ pub(super) struct Known<'a> {
 
 impl<'a> Known<'a> {
     /// Reads the fields of a head: pseudo-header fields, then the others.
-    pub(super) fn read(fields: &'a FieldList) -> Result<Self, Reason> {
+    pub(super) fn read(fields: &'a FieldList, metadata: Metadata) -> Result<Self, Reason> {
         let mut known = Known::default();
         let mut regular = false;
         for Field { name, value, .. } in fields.iter() {
-            check_value(value)?;
+            check_value(name, value, metadata)?;
             match name {
                 [b':', ..] if regular => return Err(Reason::PseudoAfterField),
                 [b':', ..] => known.pseudo(name, value)?,
@@ -44,10 +56,10 @@ impl<'a> Known<'a> {
     }
 
     /// Reads the fields of a trailer section.
-    pub(super) fn trailers(fields: &'a FieldList) -> Result<Self, Reason> {
+    pub(super) fn trailers(fields: &'a FieldList, metadata: Metadata) -> Result<Self, Reason> {
         let mut known = Known::default();
         for Field { name, value, .. } in fields.iter() {
-            check_value(value)?;
+            check_value(name, value, metadata)?;
             if name.first() == Some(&b':') {
                 return Err(Reason::PseudoInTrailers);
             }
@@ -130,8 +142,11 @@ fn check_name(name: &[u8]) -> Result<(), Reason> {
 
 /// A value has no controls but HTAB, and no whitespace around it (RFC 9113 §8.2.1).
 #[inline]
-fn check_value(value: &[u8]) -> Result<(), Reason> {
+fn check_value(name: &[u8], value: &[u8], metadata: Metadata) -> Result<(), Reason> {
     if let Some(&byte) = control(value).and_then(|at| value.get(at)) {
+        if metadata == Metadata::Binary && value.first() == Some(&0) && name.ends_with(b"-bin") {
+            return Ok(());
+        }
         return Err(match byte {
             b'\r' => Reason::Cr,
             b'\n' => Reason::Lf,

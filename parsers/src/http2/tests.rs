@@ -16,17 +16,17 @@ const GET: [(&str, &str); 4] =
 
 /// Why a GET with these fields behind is refused.
 fn with(fields: &[(&str, &str)]) -> Option<Reason> {
-    request(&list(&[&GET, fields].concat())).err()
+    request(&list(&[&GET, fields].concat()), Metadata::Encoded).err()
 }
 
 /// Why a GET with one pseudo-header field changed is refused.
 fn but(name: &str, value: &str) -> Option<Reason> {
     let fields = GET.map(|field| if field.0 == name { (name, value) } else { field });
-    request(&list(&fields)).err()
+    request(&list(&fields), Metadata::Encoded).err()
 }
 
 fn error(fields: &[(&str, &str)]) -> Option<Reason> {
-    request(&list(fields)).err()
+    request(&list(fields), Metadata::Encoded).err()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_request() {
         traceparent: Some(b"00-1"),
         expect_continue: true,
     };
-    assert_eq!(request(&fields), Ok(head));
+    assert_eq!(request(&fields, Metadata::Encoded), Ok(head));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn paths() {
     assert_eq!(but(":path", "/\u{e9}"), Some(Reason::PathInvalid));
     assert_eq!(but(":path", "/a?\"b"), Some(Reason::PathInvalid));
     let options = list(&[(":method", "OPTIONS"), (":scheme", "http"), (":path", "*")]);
-    let head = request(&options).unwrap();
+    let head = request(&options, Metadata::Encoded).unwrap();
     assert_eq!((head.path, head.query, head.authority), (&b"*"[..], None, None));
 }
 
@@ -105,7 +105,7 @@ fn paths() {
 fn connect() {
     let method = (":method", "CONNECT");
     let fields = list(&[method, (":authority", "db:5432")]);
-    let head = request(&fields).unwrap();
+    let head = request(&fields, Metadata::Encoded).unwrap();
     assert_eq!((head.path, head.scheme), (&b""[..], None));
     assert_eq!(head.authority, Some(&b"db:5432"[..]));
     assert_eq!(error(&[method]), Some(Reason::ConnectForm));
@@ -118,7 +118,7 @@ fn connect() {
     assert_eq!(error(&[method, authority, protocol]), Some(Reason::SchemeMissing));
     let extended = [method, protocol, (":scheme", "https"), (":path", "/chat"), ("host", "shop")];
     let fields = list(&extended);
-    let head = request(&fields).unwrap();
+    let head = request(&fields, Metadata::Encoded).unwrap();
     assert_eq!((head.protocol, head.path), (Some(&b"websocket"[..]), &b"/chat"[..]));
     let odd = [method, (":protocol", "web socket"), extended[2], extended[3]];
     assert_eq!(error(&odd), Some(Reason::ProtocolInvalid));
@@ -192,10 +192,10 @@ fn responses() {
         ("content-length", "0"),
         ("grpc-status", "7"),
     ]);
-    let head = response(&fields).unwrap();
+    let head = response(&fields, Metadata::Encoded).unwrap();
     assert_eq!((head.status, head.grpc_status, head.content_length), (200, Some(7), Some(0)));
     assert_eq!(head.content_type, Some(&b"application/grpc"[..]));
-    let error = |fields: &[(&str, &str)]| response(&list(fields)).err();
+    let error = |fields: &[(&str, &str)]| response(&list(fields), Metadata::Encoded).err();
     assert_eq!(error(&[]), Some(Reason::StatusMissing));
     for bad in ["", "20", "2000", "099", "2x0", "101", "+20"] {
         assert_eq!(error(&[(":status", bad)]), Some(Reason::StatusInvalid), "{bad}");
@@ -209,7 +209,7 @@ fn responses() {
 
 #[test]
 fn trailer_sections() {
-    let read = |fields: &[(&str, &str)]| trailers(&list(fields));
+    let read = |fields: &[(&str, &str)]| trailers(&list(fields), Metadata::Encoded);
     let status = ("grpc-status", "0");
     assert_eq!(read(&[]), Ok(Trailers { grpc_status: None }));
     assert_eq!(read(&[status, ("grpc-message", "")]), Ok(Trailers { grpc_status: Some(0) }));
@@ -253,4 +253,21 @@ fn data_divides() {
     let long = Some(Err(Reason::PaddingTooLong));
     assert_eq!(data_layout(&header(5, flag::PADDED), Some(5)), long);
     assert_eq!(data_layout(&header(0, flag::PADDED), None), Some(Err(Reason::FrameTooShort)));
+}
+
+#[test]
+fn binary_metadata_only_where_it_was_asked_for() {
+    let fields = list(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/a.B/C"),
+        (":authority", "a"),
+        ("trace-bin", "\0\r\n"),
+    ]);
+    assert_eq!(request(&fields, Metadata::Encoded).err(), Some(Reason::Nul));
+    assert!(request(&fields, Metadata::Binary).is_ok());
+    let fields = list(&[("trace", "\0")]);
+    assert_eq!(trailers(&fields, Metadata::Binary).err(), Some(Reason::Nul));
+    let fields = list(&[("trace-bin", "x\n")]);
+    assert_eq!(trailers(&fields, Metadata::Binary).err(), Some(Reason::Lf));
 }

@@ -55,8 +55,8 @@ fn texts(list: &FieldList) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// A list is a request, a response or trailers, or none of them; never two, unless it is empty.
 fn heads(fields: &FieldList) {
-    let (request, response) = (request(fields), response(fields));
-    let trailers = trailers(fields).is_ok();
+    let (request, response) = (request(fields, Metadata::Binary), response(fields, Metadata::Binary));
+    let trailers = trailers(fields, Metadata::Binary).is_ok();
     if let Ok(head) = &request {
         assert!(matches!(head.path, b"*" | b"" | [b'/', ..]));
         assert!(response.is_err() && !trailers);

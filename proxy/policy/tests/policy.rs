@@ -183,7 +183,7 @@ fn errors_say_where_and_what() {
 
 #[test]
 fn what_a_later_build_enforces_is_refused() {
-    for protocol in ["grpc", "postgres", "mysql"] {
+    for protocol in ["postgres", "mysql"] {
         let text = rule(&format!("from: [{{any: true}}]\nports: [80]\nprotocol: {protocol}"));
         let said = errors(&text);
         assert!(said.contains("p.yaml:8:15"), "{said}");

@@ -78,6 +78,8 @@ fn curl_and_nghttp_are_told_of_refusals() {
     let web = Web::start();
     let weir = guard_web(web.at);
     let (ok, private) = (url(weir.at(), "/ok"), url(weir.at(), "/private"));
+    // nghttp asks for one URL once.
+    let again = url(weir.at(), "/ok?again");
     for arguments in
         [&[&*private][..], &["-I", &private], &["-d", "x", &private], &["-d", "x", &ok]]
     {
@@ -86,7 +88,7 @@ fn curl_and_nghttp_are_told_of_refusals() {
         assert!(!answer.contains("curl:"), "{arguments:?}: {answer}");
     }
     assert!(curl(&[&ok]).unwrap().starts_with("HTTP/2 200"));
-    let Some(answer) = nghttp(&["--verbose", &ok, &private, &ok]) else { return };
+    let Some(answer) = nghttp(&["--verbose", &ok, &private, &again]) else { return };
     assert_eq!(answer.matches(":status: 200").count(), 2, "{answer}");
     assert_eq!(answer.matches(":status: 403").count(), 1, "{answer}");
     assert!(!web.received().iter().any(|received| received.path == "/private"));

@@ -267,10 +267,10 @@ fn conflicts_say_where() {
         ),
     );
     becomes(
-        &with_allow("    allow:\n    - shop.Cart/Get\n").replace("http", "grpc"),
+        &with_allow("    allow:\n    - shop.Cart/A\n").replace("http", "grpc"),
         &calls,
         &with_allow(
-            "    allow:\n    - shop.Cart/Get\n    - shop.Cart/AddItem  # 12 operations, 2 peers, \
+            "    allow:\n    - shop.Cart/A\n    - shop.Cart/AddItem  # 12 operations, 2 peers, \
              2026-11-01\n",
         )
         .replace("http", "grpc"),

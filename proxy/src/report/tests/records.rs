@@ -184,7 +184,6 @@ fn calls_are_told_and_take_little_room() {
         let mut transaction =
             conn.begin(now, Protocol::Grpc, Some(&call(b"AddItem")), &detail, ALLOWED);
         let size = size_of::<Transaction>() + transaction.text.size();
-        println!("{} and {}", size_of::<Transaction>(), transaction.text.size());
         assert!(size <= 256 + 512, "{size}");
         transaction.status = status;
         transaction.is_stream = true;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use weir_parsers::http2::hpack::{self, Decoded, FieldList};
-use weir_parsers::http2::{self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, flag};
+use weir_parsers::http2::{self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, Metadata, flag};
 
 use super::direction::{At, Gathered};
 use super::frames::{held, take};
@@ -29,6 +29,7 @@ pub(super) struct Block<'a> {
     /// The id that a PUSH_PROMISE promises.
     pub(super) promised: Option<u32>,
     pub(super) fields: &'a FieldList,
+    pub(super) metadata: Metadata,
     pub(super) decoded: Decoded,
     /// The priority fields of its HEADERS frame (RFC 9113 §6.2).
     priority: Option<[u8; 5]>,
@@ -68,6 +69,11 @@ impl Http2 {
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> bool {
+        let promise = FrameHeader::read(cur.rest()).map(|h| h.kind) == Some(FrameKind::PushPromise);
+        if promise && leg == Leg::Client {
+            let reason = Reason::Malformed("push_promise");
+            return self.broken(leg, reason, ErrorCode::ProtocolError, cx, out);
+        }
         match front(cur.rest(), cx) {
             Front::More => {
                 self.direction(leg).waits(cx);
@@ -178,6 +184,7 @@ impl Http2 {
                         end_stream: head.end_stream,
                         promised: head.promised,
                         fields: &fields,
+                        metadata: self.direction(leg).metadata,
                         decoded,
                         priority: head.priority,
                         frames,

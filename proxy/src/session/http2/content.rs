@@ -26,20 +26,29 @@ impl Http2 {
             Some(Err(reason)) => return self.bad_frame(leg, reason, cx, out),
             Some(Ok(layout)) => layout,
         };
-        let last = header.has(flag::END_STREAM);
+        let (id, last) = (header.stream, header.has(flag::END_STREAM));
+        let whole = cur.rest().len() >= FRAME_HEADER + header.length;
+        if cx.judge && !cx.inspectors.is_empty() && !whole && self.streams.live(id).is_some() {
+            // Nothing of a frame passes before it was looked at.
+            return false;
+        }
+        self.direction(leg).sent(header.length);
         if layout.content == 0 && !last && self.says_little(leg, cx, out) {
             return false;
         }
-        let id = header.stream;
         let pass = match self.streams.get(id) {
             Known::Live(stream) if stream.ended[leg as usize] => {
                 let reason = Reason::Malformed("data_after_end");
                 self.cut(id, reason, ErrorCode::StreamClosed, cx, out);
                 !cx.judge
             }
+            Known::Live(stream) if leg == Leg::Server && !stream.answered => {
+                let reason = Reason::Malformed("data_before_head");
+                self.cut(id, reason, ErrorCode::ProtocolError, cx, out);
+                !cx.judge
+            }
             Known::Live(stream) => {
                 if cx.judge && !stream.inspectors.is_empty() {
-                    // Nothing of a frame passes before it was looked at.
                     return self.inspected(leg, header, layout, cur, cx, out);
                 }
                 match tally(stream, leg, &layout, last) {
@@ -60,6 +69,7 @@ impl Http2 {
                 passes
             }
             Known::Closed => !cx.judge || leg == Leg::Server || !self.streams.keeps_back(),
+            Known::Idle if cx.judge => return self.idle(leg, cx, out),
             Known::Idle => true,
         };
         if !pass {
@@ -120,7 +130,7 @@ impl Http2 {
         self.between(leg, out);
     }
 
-    /// A frame whose content is judged: it is held whole.
+    /// A frame whose content is judged, whole.
     fn inspected(
         &mut self,
         leg: Leg,
@@ -162,7 +172,10 @@ impl Http2 {
     /// back.
     fn consumed(&mut self, leg: Leg, len: usize, out: &mut Actions) {
         match u32::try_from(len) {
-            Ok(len @ 1..) => self.send(leg, answer::window_update(0, len), out),
+            Ok(len @ 1..) => {
+                self.direction(leg).widen(len);
+                self.send(leg, answer::window_update(0, len), out);
+            }
             _ => {}
         }
     }

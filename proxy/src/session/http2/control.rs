@@ -1,11 +1,15 @@
 //! Frames of the connection, and the short ones of streams.
 
-use weir_parsers::http2::{FRAME_HEADER, FrameHeader, FrameKind, flag, setting, settings};
+use weir_parsers::http2::{
+    self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, Metadata, check_setting, flag, setting,
+    settings,
+};
 
 use super::direction::FRAME;
 use super::frames::take;
 use super::stream::{Gone, Known};
 use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
+use crate::report::Reason;
 
 /// `RST_STREAM` with this code takes nothing back (RFC 9113 §8.1).
 const NO_ERROR: [u8; 4] = [0; 4];
@@ -23,6 +27,10 @@ impl Http2 {
     ) -> bool {
         let len = FRAME_HEADER + payload.len();
         let mut pass = true;
+        let of_stream = matches!(header.kind, FrameKind::RstStream | FrameKind::WindowUpdate);
+        if of_stream && cx.judge && header.stream != 0 && self.streams.is_unopened(header.stream) {
+            return self.idle(leg, cx, out);
+        }
         match header.kind {
             FrameKind::Settings if header.has(flag::ACK) => self.direction(leg).acknowledged(),
             FrameKind::Settings => return self.settings(leg, payload, cur, cx, out),
@@ -44,9 +52,17 @@ impl Http2 {
                 pass = self.is_known(leg, header.stream, cx);
                 self.stream_reset(leg, header.stream, payload, cx);
             }
-            FrameKind::WindowUpdate if header.stream != 0 => {
-                pass = self.is_known(leg, header.stream, cx);
+            FrameKind::WindowUpdate if header.stream == 0 => {
+                let increment = match http2::window_increment(&header, payload) {
+                    Err(reason) if cx.judge => return self.bad_frame(leg, reason, cx, out),
+                    increment => increment.unwrap_or_default(),
+                };
+                if !self.direction(leg.other()).widen(increment) && cx.judge {
+                    let reason = Reason::Malformed("window_overflow");
+                    return self.broken(leg, reason, ErrorCode::FlowControlError, cx, out);
+                }
             }
+            FrameKind::WindowUpdate => pass = self.is_known(leg, header.stream, cx),
             FrameKind::Priority if self.says_little(leg, cx, out) => return false,
             _ => {}
         }
@@ -95,6 +111,10 @@ impl Http2 {
         {
             return false;
         }
+        let bad = settings(payload).find_map(|(id, value)| check_setting(id, value).err());
+        if let Some(reason) = bad.filter(|_| cx.judge) {
+            return self.bad_frame(leg, reason, cx, out);
+        }
         let first = !std::mem::replace(&mut self.direction(leg).settled, true);
         let offered: Vec<(u16, u32)> = settings(payload).collect();
         let len = FRAME_HEADER + payload.len();
@@ -122,6 +142,9 @@ impl Http2 {
         let most = u32::try_from(cx.limits.http2_table_bytes).unwrap_or(u32::MAX);
         let table = last(setting::HEADER_TABLE_SIZE);
         direction.offer(table.map(|table| table.min(most)));
+        if last(setting::TRUE_BINARY_METADATA) == Some(1) {
+            direction.metadata = Metadata::Binary;
+        }
         if let Some(frame) = last(setting::MAX_FRAME_SIZE) {
             direction.max_frame = direction.max_frame.max(frame as usize);
         }
@@ -141,6 +164,8 @@ fn clamped(offered: &[(u16, u32)], leg: Leg, first: bool, cx: &Cx<'_>) -> Vec<(u
                 setting::MAX_FRAME_SIZE => limit(cx.limits.http2_frame_bytes.max(FRAME)),
                 setting::MAX_HEADER_LIST_SIZE => list,
                 setting::ENABLE_PUSH if leg == Leg::Client => 0,
+                // Controls in values are what is refused.
+                setting::TRUE_BINARY_METADATA => 0,
                 _ => u32::MAX,
             };
             (id, value.min(most))

@@ -7,12 +7,17 @@ use weir_parsers::http2::hpack::{
     Decoded, Decoder, Encoder, Field, SizeUpdate, encode_plain, size_update,
 };
 
+use weir_parsers::http2::Metadata;
+
 use super::Cx;
 use super::answer::{self, WRITTEN};
 use super::rate::Rate;
 
 /// The initial value of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 §6.5.2).
 const TABLE: u32 = 4096;
+/// The initial window of a connection (RFC 9113 §6.9.2), and the largest.
+const WINDOW: i64 = 65_535;
+const WIDEST: i64 = (1 << 31) - 1;
 /// The initial, and smallest, value of SETTINGS_MAX_FRAME_SIZE.
 pub(super) const FRAME: usize = 16384;
 
@@ -89,6 +94,10 @@ pub(super) struct Direction {
     offered: Vec<Option<u32>>,
     /// A table size that the sender must tell with its next block, the smallest of several.
     due: Option<usize>,
+    /// How the receiver takes binary metadata of gRPC.
+    pub(super) metadata: Metadata,
+    /// What may be sent before the receiver makes room again, of all streams (RFC 9113 §6.9).
+    window: i64,
     /// The longest frame that the receiver takes.
     pub(super) max_frame: usize,
     /// Frames of Weir's own that wait for the end of one that passes in parts.
@@ -113,6 +122,8 @@ impl Direction {
             table: TABLE,
             offered: Vec::new(),
             due: None,
+            metadata: Metadata::Encoded,
+            window: WINDOW,
             max_frame: FRAME,
             deferred: Vec::new(),
             part_gone: false,
@@ -122,14 +133,15 @@ impl Direction {
         }
     }
 
-    /// Whether frames of Weir's own can go out here.
+    /// Whether frames of Weir's own can go out here: between two frames, and behind the SETTINGS
+    /// that each side begins with.
     pub(super) fn is_between(&self) -> bool {
         let passing = match &self.at {
             At::Content(content) => content.pass,
             At::Rest { pass, .. } => *pass,
             At::Preface | At::Frame | At::Gathering(_) => false,
         };
-        !passing && !self.part_gone
+        !passing && !self.part_gone && self.settled
     }
 
     /// The receiver offers a table of this size, or says nothing of it.
@@ -205,6 +217,17 @@ impl Direction {
             }
         }
         out
+    }
+
+    /// So much of the window is used.
+    pub(super) fn sent(&mut self, len: usize) {
+        self.window -= i64::try_from(len).unwrap_or(WIDEST);
+    }
+
+    /// The receiver makes room. Answers false where that is more than there can be.
+    pub(super) fn widen(&mut self, increment: u32) -> bool {
+        self.window = self.window.saturating_add(i64::from(increment));
+        self.window <= WIDEST
     }
 
     /// Something that must become whole in time has begun.

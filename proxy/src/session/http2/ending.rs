@@ -101,7 +101,6 @@ impl Http2 {
             cx.report.limit_reached("http2_refusals");
         }
         match cx.admission.refusal {
-            Some(Refusal::Reset) => self.reset(cx, out),
             Some(Refusal::Close) => self.close(ErrorCode::NoError, out),
             _ if many => self.close(ErrorCode::EnhanceYourCalm, out),
             _ => {}
@@ -158,6 +157,12 @@ impl Http2 {
         out.push(Action::Reset(Leg::Server));
         out.push(Action::Close);
         false
+    }
+
+    /// A frame of a stream that nobody has opened (RFC 9113 §5.1).
+    pub(super) fn idle(&mut self, leg: Leg, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
+        let reason = Reason::Malformed("stream_idle");
+        self.broken(leg, reason, ErrorCode::ProtocolError, cx, out)
     }
 
     /// Drops the connection without a word.

@@ -2,6 +2,7 @@
 
 use weir_parsers::grpc::{self, Messages};
 use weir_parsers::http2::{self, ErrorCode, RequestHead};
+use weir_policy::decide::Refusal;
 
 use super::answer::{self, Answer};
 use super::blocks::Block;
@@ -101,7 +102,7 @@ impl Http2 {
             let reason = Reason::Limit("head_bytes");
             return self.unread_request(block, reason, Err(Answer::Http(431)), cur, cx, out);
         }
-        let head = match http2::request(block.fields) {
+        let head = match http2::request(block.fields, block.metadata) {
             Ok(head) => head,
             Err(reason) => {
                 let (reason, code) = (Reason::Malformed(reason.label()), reason.code());
@@ -197,8 +198,9 @@ impl Http2 {
     ) -> bool {
         let id = block.stream;
         self.streams.leave(id, Gone::Refused);
-        if cur.is_part_gone() {
-            // Some of it has passed while the connection was only observed.
+        if cur.is_part_gone() || cx.admission.refusal == Some(Refusal::Reset) {
+            // Some of it has passed while the connection was only observed, or the policy asks for
+            // no more.
             cx.report.end(cx.now, transaction);
             self.reset(cx, out);
             return false;
@@ -238,7 +240,7 @@ fn check_trailers(
     if stream.left.is_some_and(|left| left > 0) {
         return malformed("content_length_mismatch");
     }
-    match http2::trailers(block.fields) {
+    match http2::trailers(block.fields, block.metadata) {
         Ok(_) => Ok(()),
         Err(reason) => malformed(reason.label()),
     }

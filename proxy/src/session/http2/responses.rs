@@ -89,7 +89,7 @@ type Bad = (Reason, ErrorCode);
 /// The head of an answer, interim or final.
 fn read_head(stream: &mut Stream, block: &Block<'_>, cx: &mut Cx<'_>) -> Result<(), Bad> {
     check(stream, block, cx)?;
-    let head = http2::response(block.fields).map_err(malformed)?;
+    let head = http2::response(block.fields, block.metadata).map_err(malformed)?;
     if head.status / 100 == 1 {
         return match block.end_stream {
             true => Err((Reason::Malformed("interim_last"), ErrorCode::ProtocolError)),
@@ -123,7 +123,7 @@ fn read_trailers(stream: &mut Stream, block: &Block<'_>, cx: &Cx<'_>) -> Result<
     if !block.end_stream {
         return Err((Reason::Malformed("trailers_not_last"), ErrorCode::ProtocolError));
     }
-    let trailers = http2::trailers(block.fields).map_err(malformed)?;
+    let trailers = http2::trailers(block.fields, block.metadata).map_err(malformed)?;
     if stream.kind.is_some()
         && let Some(code) = trailers.grpc_status
     {

@@ -136,6 +136,11 @@ impl Streams {
         }
     }
 
+    /// Whether no stream has begun with this id.
+    pub(super) fn is_unopened(&mut self, id: u32) -> bool {
+        matches!(self.get(id), Known::Idle)
+    }
+
     /// How many are under way.
     pub(super) fn len(&self) -> usize {
         self.live
