@@ -64,7 +64,8 @@ impl<'a> Known<'a> {
                 return Err(Reason::PseudoInTrailers);
             }
             check_name(name)?;
-            if is_forbidden_trailer(name) {
+            // What gRPC sends is in no list of what must not come.
+            if !name.starts_with(b"grpc-") && is_forbidden_trailer(name) {
                 return Err(Reason::ForbiddenTrailer);
             }
             known.field(name, value)?;
