@@ -48,8 +48,9 @@ impl Http2 {
                 !cx.judge
             }
             Known::Live(stream) => {
-                if cx.judge && !stream.inspectors.is_empty() {
-                    return self.inspected(leg, header, layout, cur, cx, out);
+                if let Some(frame) = cur.rest().get(..FRAME_HEADER + header.length) {
+                    let read = read_whole(stream, leg, &layout, last, frame, cx.judge);
+                    return self.whole_frame(leg, id, last, frame.len(), read, cur, cx, out);
                 }
                 match tally(stream, leg, &layout, last) {
                     Ok(()) => true,
@@ -130,41 +131,35 @@ impl Http2 {
         self.between(leg, out);
     }
 
-    /// A frame whose content is judged, whole.
-    fn inspected(
+    /// A frame of `len` bytes has come whole, and was looked at: it passes or ends its stream.
+    #[expect(clippy::too_many_arguments, reason = "what is known of a frame, and the usual four")]
+    fn whole_frame(
         &mut self,
         leg: Leg,
-        header: FrameHeader,
-        layout: DataLayout,
+        id: u32,
+        last: bool,
+        len: usize,
+        read: Result<(), Reason>,
         cur: &mut Cursor<'_>,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> bool {
-        let (id, last) = (header.stream, header.has(flag::END_STREAM));
-        let Some(frame) = cur.rest().get(..FRAME_HEADER + header.length) else {
-            return false;
-        };
-        let from = FRAME_HEADER + layout.before;
-        let content = frame.get(from..from + layout.content).unwrap_or_default();
-        let Some(stream) = self.streams.live(id) else { return false };
-        let tallied = tally(stream, leg, &layout, last);
-        let found = tallied.and_then(|()| {
-            inspect::data(&mut stream.inspectors, part(leg), content)
-                .map_err(|(_, name)| Reason::Inspector(name))
-        });
-        if let Err(reason) = found {
-            cur.discard(frame.len(), out);
-            self.consumed(leg, header.length, out);
-            match reason {
-                Reason::Inspector(_) => self.cut_by_threat(id, reason, cx, out),
-                _ => self.cut(id, reason, ErrorCode::ProtocolError, cx, out),
+        if let Err(reason) = read {
+            cur.discard(len, out);
+            if let Reason::Inspector(_) = reason {
+                self.consumed(leg, len - FRAME_HEADER, out);
+                self.cut_by_threat(id, reason, cx, out);
+            } else {
+                self.cut(id, reason, ErrorCode::ProtocolError, cx, out);
+                self.consumed(leg, len - FRAME_HEADER, out);
             }
             return self.is_open();
         }
-        follow(stream, leg, content);
-        stream.count(leg, frame.len());
-        cur.forward(frame.len(), out);
-        self.content_ended(leg, id, last, cx, out);
+        cur.forward(len, out);
+        if last {
+            self.side_ended(leg, id, cx);
+        }
+        self.between(leg, out);
         true
     }
 
@@ -179,6 +174,36 @@ impl Http2 {
             _ => {}
         }
     }
+}
+
+/// Reads the content of a whole frame: most come so. An error where it is judged, and must not
+/// pass.
+fn read_whole(
+    stream: &mut Stream,
+    leg: Leg,
+    layout: &DataLayout,
+    last: bool,
+    frame: &[u8],
+    judge: bool,
+) -> Result<(), Reason> {
+    let from = FRAME_HEADER + layout.before;
+    let content = frame.get(from..from + layout.content).unwrap_or_default();
+    let found = |stream: &mut Stream, reason| match judge {
+        true => Err(reason),
+        false => {
+            stream.condemn(false, reason);
+            Ok(())
+        }
+    };
+    if let Err(reason) = tally(stream, leg, layout, last) {
+        found(stream, reason)?;
+    }
+    if let Err((_, name)) = inspect::data(&mut stream.inspectors, part(leg), content) {
+        found(stream, Reason::Inspector(name))?;
+    }
+    follow(stream, leg, content);
+    stream.count(leg, frame.len());
+    Ok(())
 }
 
 /// Counts content against the request's `content-length` (RFC 9113 §8.1.1).
