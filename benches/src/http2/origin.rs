@@ -93,12 +93,9 @@ async fn connection(stream: TcpStream, answers: Arc<Answers>) -> Result<(), h2::
         .handshake::<_, Bytes>(stream)
         .await?;
     while let Some(accepted) = connection.accept().await {
-        let (request, mut respond) = accepted?;
-        if request.body().is_end_stream() {
-            answers.answer(request.uri().path(), &mut respond)?;
-        } else {
-            tokio::spawn(exchange(request, respond, Arc::clone(&answers)));
-        }
+        let (request, respond) = accepted?;
+        // Answers that are made apart go out together.
+        tokio::spawn(exchange(request, respond, Arc::clone(&answers)));
     }
     Ok(())
 }
