@@ -154,6 +154,29 @@ fn a_block_that_cannot_be_decoded() {
 }
 
 #[test]
+fn more_than_the_window() {
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, false, &post("/ok"));
+    pair.driver.client([headers, data(1, false, &[7; 16_000]).repeat(4)].concat());
+    assert!(!pair.driver.ended.closed);
+    pair.driver.client(data(1, false, &[7; 16_000]));
+    ended(&mut pair, ErrorCode::FlowControlError, "window_exceeded");
+}
+
+#[test]
+fn a_client_that_takes_nothing_cannot_make_answers_pile_up() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    let headers = pair.server.headers(1, false, &ok());
+    pair.driver.server([headers, data(1, false, &[7; 100])[..50].to_vec()].concat());
+    for stream in (3..20_001).step_by(2) {
+        pair.asks(stream, "/evil");
+    }
+    assert!(pair.driver.ended.client_reset && pair.driver.ended.server_reset);
+    assert_eq!(pair.driver.records.limits, ["http2_deferred_bytes"]);
+}
+
+#[test]
 fn too_many_streams() {
     let mut pair = Pair::new("http");
     pair.driver.limits.http2_streams = 2;
