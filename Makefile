@@ -24,11 +24,12 @@ demo: ## a little shop on this machine: learned from, guarded, attacked, and wha
 test: ## everything that CI checks, with the seconds of each stage
 	.ci/test
 
-bench: ## micro-benchmarks, Weir beside HAProxy and nothing; as root also behind the redirect, and 2,000 new connections a second
+bench: ## micro-benchmarks, Weir beside HAProxy and nothing, HTTP/2 too; as root also behind the redirect, and 2,000 new connections a second
 	cargo bench --locked --package weir-benches
 	cargo build --release --locked --package weir --package weir-benches
 	target/release/side-by-side
 	target/release/side-by-side learning
+	target/release/side-by-side http2
 	target/release/side-by-side pods
 	target/release/side-by-side churn
 

@@ -80,6 +80,24 @@ impl Program {
         }
     }
 
+    /// Waits until it has ended well.
+    ///
+    /// # Errors
+    /// If it does not within `limit`, or ends otherwise; the error holds the last of what it wrote to standard error.
+    pub fn await_end(&mut self, limit: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(self.failed(&format!("ended ({status})"))),
+                _ if Instant::now() > deadline => {
+                    return Err(self.failed(&format!("has not ended after {limit:?}")));
+                }
+                _ => thread::sleep(POLL),
+            }
+        }
+    }
+
     fn failed(&self, what: &str) -> Error {
         let said = fs::read_to_string(&self.complaints).unwrap_or_default();
         let from = said.char_indices().rev().nth(600).map_or(0, |(at, _)| at);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{memory::Memory, rounds::Figures, target::Kind};
+use crate::{http2::idle::Idle, memory::Memory, rounds::Figures, target::Kind};
 
 /// A goal and what was measured. Goals are reported, never asserted: a figure of a busy machine is no test.
 #[derive(Debug, Clone, Serialize)]
@@ -21,15 +21,12 @@ pub struct Goal {
 
 /// All goals, with the figures found for them.
 pub fn goals(figures: &[Figures], memory: &[Memory]) -> Vec<Goal> {
-    let over = |workload| {
-        let mine = |f: &&Figures| f.workload == workload && f.target == Kind::WeirEnforce;
-        figures.iter().find(mine).and_then(|f| Some(f.cpu_over_yardstick?.median))
-    };
+    let over = |workload| over(figures, workload, Kind::WeirEnforce);
     let worst = |of: fn(&Memory) -> f64| {
         let weir = |m: &&Memory| m.target == Kind::WeirEnforce;
         memory.iter().filter(weir).map(of).max_by(f64::total_cmp)
     };
-    let times = "x HAProxy's CPU time";
+    let times = TIMES;
     vec![
         row("HTTP, enforce", 1.3, times, over("http")),
         row("Redis, not pipelined, enforce", 1.2, times, over("redis")),
@@ -42,15 +39,34 @@ pub fn goals(figures: &[Figures], memory: &[Memory]) -> Vec<Goal> {
 /// The goals of learning.
 pub fn learning(figures: &[Figures]) -> Vec<Goal> {
     let goal = |what, workload| {
-        let mine = |f: &&Figures| f.workload == workload && f.target == Kind::Learning;
-        let over = figures.iter().find(mine).and_then(|f| Some(f.cpu_over_yardstick?.median));
-        row(what, 1.1, "x monitor's CPU time", over)
+        row(what, 1.1, "x monitor's CPU time", over(figures, workload, Kind::Learning))
     };
     vec![
         goal("HTTP, learn", "http"),
         goal("Redis, learn", "redis"),
         goal("Redis, pipelined, learn", "redis_pipelined"),
     ]
+}
+
+/// The goals of HTTP/2.
+pub fn http2(figures: &[Figures], idle: &[Idle]) -> Vec<Goal> {
+    let goal = |what, workload| row(what, 0.8, TIMES, over(figures, workload, Kind::WeirEnforce));
+    let weir = |i: &&Idle| i.target != Kind::Haproxy;
+    let idle = idle.iter().filter(weir).map(|i| i.bytes_per_stream / 1024.0);
+    vec![
+        goal("HTTP/2 GET, enforce", "h2_get"),
+        goal("HTTP/2 POST, enforce", "h2_post"),
+        goal("gRPC unary, enforce", "grpc_unary"),
+        goal("gRPC streaming, enforce", "grpc_streaming"),
+        row("an idle stream", 1.0, "KiB", idle.max_by(f64::total_cmp)),
+    ]
+}
+
+const TIMES: &str = "x HAProxy's CPU time";
+
+fn over(figures: &[Figures], workload: &str, target: Kind) -> Option<f64> {
+    let mine = |f: &&Figures| f.workload == workload && f.target == target;
+    figures.iter().find(mine).and_then(|f| Some(f.cpu_over_yardstick?.median))
 }
 
 fn row(what: &'static str, at_most: f64, unit: &'static str, measured: Option<f64>) -> Goal {

@@ -8,6 +8,7 @@ pub mod child;
 pub mod churn;
 pub mod ending;
 pub mod goal;
+pub mod http2;
 pub mod load;
 pub mod memory;
 pub mod netns;

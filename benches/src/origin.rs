@@ -93,6 +93,7 @@ impl Origins {
         match front {
             Front::Http => self.http.as_ref(),
             Front::Redis => self.redis.as_ref(),
+            Front::Http2 | Front::Grpc => None,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     origin::{Ground, Origins, ask_whole},
     source::Sources,
     target::{Fronts, Kind, Target, write},
+    workload::Front,
 };
 
 const HTTP: u16 = 8080;
@@ -154,7 +155,7 @@ impl Pod {
 
     fn fronts(&self, offset: u16) -> Fronts {
         let at = |port: u16| SocketAddr::from((self.address, port + offset));
-        Fronts { http: at(HTTP), redis: at(REDIS) }
+        Fronts([(Front::Http, at(HTTP)), (Front::Redis, at(REDIS))])
     }
 
     /// The servers of this pod without a proxy.
@@ -173,7 +174,7 @@ impl Pod {
         origins: &Origins,
     ) -> Result<Target, Error> {
         let (from, to) = (self.fronts(FORWARD), self.fronts(0));
-        let forwards = [(from.http, to.http), (from.redis, to.redis)];
+        let forwards = [Front::Http, Front::Redis].map(|front| (from.at(front), to.at(front)));
         let arguments = forwards.map(|(from, to)| format!("--forward={from}={to}"));
         let proxy = self.weir(tools, &arguments)?;
         let target = Target::new(Kind::PodForward, from, Some(proxy), origins);

@@ -42,6 +42,23 @@ pub fn own_nanos() -> u64 {
     part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
 
+/// CPU time in nanoseconds of the children of this process that have ended and been waited for (proc_pid_stat(5), `cutime` and
+/// `cstime`), in steps of 10 ms.
+///
+/// # Errors
+/// If the kernel does not say.
+pub fn awaited_nanos() -> Result<u64, Error> {
+    const PATH: &str = "/proc/self/stat";
+    let text = fs::read_to_string(PATH).map_err(Error::io(PATH))?;
+    // The name, in parentheses, may contain anything; the first field behind it is the third.
+    let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
+    let field =
+        |number: usize| behind.split_ascii_whitespace().nth(number - 3)?.parse::<u64>().ok();
+    let ticks = field(16).zip(field(17)).map(|(user, system)| user + system);
+    let ticks = ticks.ok_or_else(|| Error::Program(format!("{PATH}: no times in {text:?}")))?;
+    Ok(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()))
+}
+
 /// Resident memory of process `pid` in KiB (`VmRSS`, proc_pid_status(5)).
 ///
 /// # Errors
@@ -77,6 +94,14 @@ mod tests {
         child.wait().unwrap();
         assert!(after > before, "{before} to {after}");
         assert!(resident > 100);
+    }
+
+    #[test]
+    fn a_child_that_has_ended_has_had_time() {
+        let before = awaited_nanos().unwrap();
+        let script = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        std::process::Command::new("sh").args(["-c", script]).status().unwrap();
+        assert!(awaited_nanos().unwrap() > before);
     }
 
     #[test]

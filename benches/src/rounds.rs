@@ -1,6 +1,7 @@
 //! Interleaved rounds: every target has its turn in each, so that a busy machine disturbs all alike.
 
 use std::{
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -9,16 +10,66 @@ use serde::Serialize;
 
 use crate::{
     Error,
-    load::Client,
-    process::{cpu_nanos, family_nanos, own_nanos},
+    load::{Client, Seen},
+    process::{awaited_nanos, cpu_nanos, family_nanos, own_nanos},
     stats::Spread,
     target::{Kind, Target},
-    workload::Workload,
+    workload::{Front, Workload},
 };
 
 /// How long a proxy is given after the load to write its last records, which belong to the load's cost.
 const SETTLE: Duration = Duration::from_millis(120);
-const WARM_UP_SHARE: usize = 8;
+/// The part of a run that warms up.
+pub(crate) const WARM_UP_SHARE: usize = 8;
+
+/// A kind of traffic that is measured in rounds.
+pub trait Traffic {
+    /// Who makes it.
+    type Client;
+
+    /// A short name, used in JSON.
+    fn key(&self) -> &'static str;
+
+    /// What it is, for a person.
+    fn title(&self) -> &'static str;
+
+    /// Where it goes.
+    fn front(&self) -> Front;
+
+    /// Requests in a whole run.
+    fn requests(&self) -> usize;
+
+    /// Has a whole run at `address`, or a short one that only warms up, and checks every answer.
+    ///
+    /// # Errors
+    /// At a wrong answer, if a connection fails, or if it takes too long.
+    fn run(&self, client: &Self::Client, address: SocketAddr, whole: bool) -> Result<Seen, Error>;
+}
+
+impl Traffic for Workload {
+    type Client = Client;
+
+    fn key(&self) -> &'static str {
+        self.key
+    }
+
+    fn title(&self) -> &'static str {
+        self.title
+    }
+
+    fn front(&self) -> Front {
+        self.front
+    }
+
+    fn requests(&self) -> usize {
+        self.exchanges * self.requests_each
+    }
+
+    fn run(&self, client: &Client, address: SocketAddr, whole: bool) -> Result<Seen, Error> {
+        let warm_up = (self.exchanges / WARM_UP_SHARE).max(self.connections);
+        client.run(address, self, if whole { self.exchanges } else { warm_up })
+    }
+}
 
 /// One run of one workload through one target.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +85,7 @@ struct Sample {
 /// What the rounds say of one workload through one target.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
-    /// [`Workload::key`].
+    /// [`Traffic::key`].
     pub workload: &'static str,
     /// Through what.
     pub target: Kind,
@@ -71,11 +122,11 @@ impl Rounds {
     ///
     /// # Errors
     /// At the first wrong answer, or if a target fails.
-    pub fn run(
-        client: &Client,
+    pub fn run<T: Traffic>(
+        client: &T::Client,
         targets: &mut [Target],
         yardstick: Kind,
-        workloads: &[Workload],
+        workloads: &[T],
         count: usize,
         deadline: Instant,
         mut progress: impl FnMut(usize),
@@ -83,8 +134,7 @@ impl Rounds {
         let mut samples = Vec::new();
         for (index, workload) in workloads.iter().enumerate() {
             for target in &mut *targets {
-                let warm_up = (workload.exchanges / WARM_UP_SHARE).max(workload.connections);
-                client.run(target.address(workload.front), workload, warm_up)?;
+                workload.run(client, target.address(workload.front()), false)?;
                 samples.push((index, target.kind, Vec::with_capacity(count)));
             }
         }
@@ -122,7 +172,7 @@ impl Rounds {
     }
 
     /// The figures, by workload, then by target.
-    pub fn figures(&self, workloads: &[Workload]) -> Vec<Figures> {
+    pub fn figures(&self, workloads: &[impl Traffic]) -> Vec<Figures> {
         self.samples
             .iter()
             .filter_map(|(index, kind, samples)| {
@@ -135,16 +185,19 @@ impl Rounds {
     }
 }
 
-fn measure(client: &Client, target: &mut Target, workload: &Workload) -> Result<Sample, Error> {
+fn measure<T: Traffic>(
+    client: &T::Client,
+    target: &mut Target,
+    workload: &T,
+) -> Result<Sample, Error> {
     let blame =
-        |error| Error::Program(format!("{}, {}: {error}", target.kind.name(), workload.key));
+        |error| Error::Program(format!("{}, {}: {error}", target.kind.name(), workload.key()));
     let before = target.pid().map(cpu_nanos).transpose()?;
-    let all_before = all_nanos(target, workload)?;
-    let seen = client.run(target.address(workload.front), workload, workload.exchanges);
-    let seen = seen.map_err(blame)?;
+    let all_before = all_nanos(target, workload.front())?;
+    let seen = workload.run(client, target.address(workload.front()), true).map_err(blame)?;
     thread::sleep(SETTLE);
     let after = target.pid().map(cpu_nanos).transpose()?;
-    let all_after = all_nanos(target, workload)?;
+    let all_after = all_nanos(target, workload.front())?;
     let requests = workload.requests() as f64;
     let spent = |(before, after): (u64, u64)| after.saturating_sub(before) as f64 / 1e3 / requests;
     Ok(Sample {
@@ -157,22 +210,22 @@ fn measure(client: &Client, target: &mut Target, workload: &Workload) -> Result<
     })
 }
 
-/// The CPU time of everything that takes part: this process is the client.
-fn all_nanos(target: &Target, workload: &Workload) -> Result<u64, Error> {
+/// The CPU time of everything that takes part: this process, or a program that it starts and awaits, is the client.
+fn all_nanos(target: &Target, front: Front) -> Result<u64, Error> {
     let proxy = target.pid().map(cpu_nanos).transpose()?.unwrap_or(0);
-    let origin = target.origin(workload.front).map(family_nanos).transpose()?.unwrap_or(0);
-    Ok(proxy + origin + own_nanos())
+    let origin = target.origin(front).map(family_nanos).transpose()?.unwrap_or(0);
+    Ok(proxy + origin + own_nanos() + awaited_nanos()?)
 }
 
 fn summary(
-    workload: &Workload,
+    workload: &impl Traffic,
     target: Kind,
     samples: &[Sample],
     yardstick: Option<&[Sample]>,
 ) -> Option<Figures> {
     let over = |(own, other): (&Sample, &Sample)| Some(own.cpu_micros? / other.cpu_micros?);
     Some(Figures {
-        workload: workload.key,
+        workload: workload.key(),
         target,
         requests_per_second: Spread::of(samples.iter().map(|s| s.requests_per_second))?,
         p50_micros: Spread::of(samples.iter().map(|s| s.p50.into()))?,

@@ -3,7 +3,12 @@
 use std::fmt::Write;
 
 use crate::{
-    goal::Goal, memory::Memory, rounds::Figures, stats::Spread, target::Kind, workload::Workload,
+    goal::Goal,
+    http2::idle::Idle,
+    memory::Memory,
+    rounds::{Figures, Traffic},
+    stats::Spread,
+    target::Kind,
 };
 
 /// What stands above the tables.
@@ -14,15 +19,15 @@ pub fn head(rounds: usize, placement: &str) -> String {
 }
 
 /// A table for each workload: throughput, latency, CPU time.
-pub fn figures(figures: &[Figures], workloads: &[Workload], yardstick: Kind) -> String {
+pub fn figures(figures: &[Figures], workloads: &[impl Traffic], yardstick: Kind) -> String {
     let mut out = String::new();
     for workload in workloads {
-        line(&mut out, &format!("\n{}", workload.title));
+        line(&mut out, &format!("\n{}", workload.title()));
         let times = format!("x {}", yardstick.name());
         let heads =
             ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", &times, "all CPU", "logged"];
         row(&mut out, "", &heads.map(str::to_owned));
-        for f in figures.iter().filter(|f| f.workload == workload.key) {
+        for f in figures.iter().filter(|f| f.workload == workload.key()) {
             let cells = [
                 spread(Some(f.requests_per_second)),
                 spread(Some(f.p50_micros)),
@@ -53,6 +58,24 @@ pub fn memory(memory: &[Memory]) -> String {
             m.after_closing_kib.to_string(),
         ];
         row(&mut out, m.target.name(), &cells);
+    }
+    out
+}
+
+/// A table of the memory of streams.
+pub fn streams(idle: &[Idle]) -> String {
+    let mut out = String::new();
+    line(&mut out, "\nMemory, idle streams of one connection");
+    let heads = ["streams", "at rest KiB", "B/stream", "after closing KiB"];
+    row(&mut out, "", &heads.map(str::to_owned));
+    for i in idle {
+        let cells = [
+            i.streams.to_string(),
+            i.at_rest_kib.to_string(),
+            format!("{:.0}", i.bytes_per_stream),
+            i.after_closing_kib.to_string(),
+        ];
+        row(&mut out, i.target.name(), &cells);
     }
     out
 }

@@ -1,7 +1,7 @@
 //! What the load goes through: nothing, Weir in two modes, HAProxy; between pods, Weir as a forward and behind the redirect.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
@@ -16,6 +16,9 @@ use crate::{
     origin::{Origins, ask},
     workload::{Front, http_get},
 };
+
+/// What is measured on the loopback has these.
+const FRONTS: [Front; 2] = [Front::Http, Front::Redis];
 
 /// One of the ways from the client to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -83,17 +86,25 @@ pub struct Target {
     origins: [Option<u32>; 2],
 }
 
-/// Where a target is asked.
+/// Where a target is asked: its two fronts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fronts {
-    pub(crate) http: SocketAddr,
-    pub(crate) redis: SocketAddr,
-}
+pub(crate) struct Fronts(pub(crate) [(Front, SocketAddr); 2]);
 
 impl Fronts {
-    fn free() -> Result<Self, Error> {
+    /// Free ports of the loopback.
+    pub(crate) fn free(fronts: [Front; 2]) -> Result<Self, Error> {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok(Self { http: at(free_port()?), redis: at(free_port()?) })
+        Ok(Self([(fronts[0], at(free_port()?)), (fronts[1], at(free_port()?))]))
+    }
+
+    pub(crate) fn at(&self, front: Front) -> SocketAddr {
+        let [first, second] = self.0;
+        if second.0 == front { second.1 } else { first.1 }
+    }
+
+    /// Their ports.
+    pub(crate) fn ports(&self) -> [String; 2] {
+        self.0.map(|(_, address)| address.port().to_string())
     }
 }
 
@@ -105,8 +116,18 @@ impl Target {
         proxy: Option<(Program, Log)>,
         origins: &Origins,
     ) -> Self {
-        let origins = [Front::Http, Front::Redis].map(|front| origins.pid(front));
+        let origins = fronts.0.map(|(front, _)| origins.pid(front));
         Self { kind, fronts, proxy, origins }
+    }
+
+    /// The same, where both fronts have one server behind.
+    pub(crate) fn before(
+        kind: Kind,
+        fronts: Fronts,
+        proxy: Option<(Program, Log)>,
+        origin: u32,
+    ) -> Self {
+        Self { kind, fronts, proxy, origins: [Some(origin); 2] }
     }
 
     /// Starts a target; `label` names its files in the room. None if its program is not there, which is added to `missing`.
@@ -120,33 +141,20 @@ impl Target {
         missing: &mut Vec<String>,
     ) -> Result<Option<Self>, Error> {
         // A front without an origin is never used: any address will do.
-        let nowhere = Fronts::free()?;
-        let origins = Fronts {
-            http: place.origins.address(Front::Http).unwrap_or(nowhere.http),
-            redis: place.origins.address(Front::Redis).unwrap_or(nowhere.redis),
-        };
+        let nowhere = Fronts::free(FRONTS)?;
+        let address = |(front, nowhere)| (front, place.origins.address(front).unwrap_or(nowhere));
+        let origins = Fronts(nowhere.0.map(address));
         if kind == Kind::Direct {
             return Ok(Some(Self::new(kind, origins, None, place.origins)));
         }
-        let binary = match kind {
-            Kind::Haproxy => find("haproxy"),
-            _ => Some(place.weir.to_owned()).filter(|path| path.is_file()),
-        };
-        let Some(binary) = binary else {
-            missing.push(format!("{} is not measured: no such program", kind.name()));
-            return Ok(None);
-        };
-        let fronts = Fronts::free()?;
+        let Some(binary) = program(kind, place.weir, missing) else { return Ok(None) };
+        let fronts = Fronts::free(FRONTS)?;
         let log = Log::create(place.room.join(format!("{label}.log")))?;
         let (mut command, output) = match kind {
             Kind::Haproxy => (haproxy(&binary, place.room, fronts, origins)?, Some(log.output()?)),
             _ => (weir(&binary, kind, place.room, fronts, origins, &log)?, None),
         };
-        let started =
-            place.cores.as_proxy(|| Program::start(label, place.room, output, &mut command));
-        let mut program = started?;
-        program.await_listening(fronts.http)?;
-        program.await_listening(fronts.redis)?;
+        let program = launch(label, place.room, place.cores, output, &mut command, fronts)?;
         let target = Self::new(kind, fronts, Some((program, log)), place.origins);
         if place.origins.address(Front::Http).is_some() {
             target.check_mode()?;
@@ -156,10 +164,7 @@ impl Target {
 
     /// Where a front of this target listens.
     pub fn address(&self, front: Front) -> SocketAddr {
-        match front {
-            Front::Http => self.fronts.http,
-            Front::Redis => self.fronts.redis,
-        }
+        self.fronts.at(front)
     }
 
     /// The proxy's process id; none for [`Kind::Direct`].
@@ -169,10 +174,8 @@ impl Target {
 
     /// The process id of the origin of a front, if there is one.
     pub fn origin(&self, front: Front) -> Option<u32> {
-        match front {
-            Front::Http => self.origins[0],
-            Front::Redis => self.origins[1],
-        }
+        let [(first, _), _] = self.fronts.0;
+        self.origins[usize::from(first != front)]
     }
 
     /// Records logged since the last call; none for [`Kind::Direct`].
@@ -188,7 +191,7 @@ impl Target {
         let enforces =
             matches!(self.kind, Kind::WeirEnforce | Kind::PodForward | Kind::PodTransparent);
         let expected = if enforces { "403" } else { "404" };
-        let answer = ask(self.fronts.http, &http_get("/not/in/the/policy"));
+        let answer = ask(self.address(Front::Http), &http_get("/not/in/the/policy"));
         let answer = answer.map_err(Error::io(format!("{}: asking", self.kind.name())))?;
         if answer.starts_with(format!("HTTP/1.1 {expected}").as_bytes()) {
             return Ok(());
@@ -200,16 +203,45 @@ impl Target {
     }
 }
 
+/// The program of a proxy; if it is not there that is added to `missing`.
+pub(crate) fn program(kind: Kind, weir: &Path, missing: &mut Vec<String>) -> Option<PathBuf> {
+    let binary = match kind {
+        Kind::Haproxy => find("haproxy"),
+        _ => Some(weir.to_owned()).filter(|path| path.is_file()),
+    };
+    if binary.is_none() {
+        missing.push(format!("{} is not measured: no such program", kind.name()));
+    }
+    binary
+}
+
+/// Starts a proxy on its core, and waits until it listens.
+pub(crate) fn launch(
+    label: &str,
+    room: &Path,
+    cores: Cores,
+    output: Option<File>,
+    command: &mut Command,
+    fronts: Fronts,
+) -> Result<Program, Error> {
+    let mut program = cores.as_proxy(|| Program::start(label, room, output, command))?;
+    for (_, address) in fronts.0 {
+        program.await_listening(address)?;
+    }
+    Ok(program)
+}
+
 fn haproxy(binary: &Path, room: &Path, fronts: Fronts, origins: Fronts) -> Result<Command, Error> {
     let file = write(room.join("haproxy.cfg"), include_str!("../haproxy/haproxy.cfg"))?;
+    let ([listen, listen_redis], [origin, origin_redis]) = (fronts.ports(), origins.ports());
     let mut command = Command::new(binary);
     command
         .args(["-db", "-f"])
         .arg(file)
-        .env("BENCH_HTTP_LISTEN", fronts.http.port().to_string())
-        .env("BENCH_REDIS_LISTEN", fronts.redis.port().to_string())
-        .env("BENCH_HTTP_ORIGIN", origins.http.port().to_string())
-        .env("BENCH_REDIS_ORIGIN", origins.redis.port().to_string());
+        .env("BENCH_HTTP_LISTEN", listen)
+        .env("BENCH_REDIS_LISTEN", listen_redis)
+        .env("BENCH_HTTP_ORIGIN", origin)
+        .env("BENCH_REDIS_ORIGIN", origin_redis);
     Ok(command)
 }
 
@@ -226,28 +258,44 @@ fn weir(
         true => include_str!("../weir/learning.yaml"),
         false => include_str!("../weir/policy.yaml"),
     };
-    let policy = policy
-        .replace("@HTTP@", &origins.http.port().to_string())
-        .replace("@REDIS@", &origins.redis.port().to_string());
+    let [http, redis] = origins.ports();
+    let policy = policy.replace("@HTTP@", &http).replace("@REDIS@", &redis);
     let policy = write(room.join("policy.yaml"), &policy)?;
-    let mode = match kind {
+    let mut command = forwarding(binary, mode_of(kind), fronts, origins, &policy, log)?;
+    if kind == Kind::Learning {
+        command.arg("--profile").arg(room.join("profile.yaml"));
+    }
+    Ok(command)
+}
+
+pub(crate) fn mode_of(kind: Kind) -> &'static str {
+    match kind {
         Kind::WeirEnforce => "enforce",
         Kind::Learning => "learn",
         _ => "monitor",
-    };
+    }
+}
+
+/// A Weir with one worker, which forwards both fronts and logs everything.
+pub(crate) fn forwarding(
+    binary: &Path,
+    mode: &str,
+    fronts: Fronts,
+    origins: Fronts,
+    policy: &Path,
+    log: &Log,
+) -> Result<Command, Error> {
     let mut command = Command::new(binary);
+    command.arg("run");
+    for ((_, from), (_, to)) in fronts.0.into_iter().zip(origins.0) {
+        command.args(["--forward", &format!("{from}={to}")]);
+    }
     command
-        .arg("run")
-        .args(["--forward", &format!("{}={}", fronts.http, origins.http)])
-        .args(["--forward", &format!("{}={}", fronts.redis, origins.redis)])
         .args(["--admin", &format!("127.0.0.1:{}", free_port()?)])
         .args(["--workers", "1", "--mode", mode, "--log-allowed", "all", "--policy"])
         .arg(policy)
         .arg("--traffic-log")
         .arg(log.path());
-    if kind == Kind::Learning {
-        command.arg("--profile").arg(room.join("profile.yaml"));
-    }
     Ok(command)
 }
 

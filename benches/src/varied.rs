@@ -21,11 +21,11 @@ pub fn workloads(percent: usize) -> Vec<Workload> {
     for workload in &mut all {
         workload.requests = match workload.front {
             Front::Http => (0..REQUESTS).map(|n| http_get(&path(n))).collect(),
-            Front::Redis => (0..REQUESTS).map(|n| commands(n, workload.requests_each)).collect(),
+            _ => (0..REQUESTS).map(|n| commands(n, workload.requests_each)).collect(),
         };
         workload.expected = Arc::new(match workload.front {
             Front::Http => Expected::Http(small_file()),
-            Front::Redis => Expected::Exact(redis_reply().repeat(workload.requests_each)),
+            _ => Expected::Exact(redis_reply().repeat(workload.requests_each)),
         });
     }
     all

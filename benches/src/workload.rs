@@ -17,13 +17,17 @@ const VALUE: usize = 64;
 const PIPELINE: usize = 16;
 const AFRESH: usize = 6000;
 
-/// Which of a target's two fronts the traffic goes to.
+/// Which of a target's two fronts the traffic goes to: it has the first two of these or the last two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Front {
     /// HTTP/1.1, to nginx.
     Http,
     /// Redis, to redis-server.
     Redis,
+    /// HTTP/2, to the harness's own server.
+    Http2,
+    /// gRPC, to the same.
+    Grpc,
 }
 
 /// One kind of traffic.
@@ -127,11 +131,6 @@ impl Workload {
     pub fn request(&self, turn: usize) -> &[u8] {
         &self.requests[turn % self.requests.len()]
     }
-
-    /// Requests in a whole run.
-    pub fn requests(&self) -> usize {
-        self.exchanges * self.requests_each
-    }
 }
 
 /// What the origin serves at [`SMALL_PATH`].
@@ -183,7 +182,7 @@ pub(crate) fn redis_reply() -> Vec<u8> {
 }
 
 /// Bytes without a short period, so that a part out of place is noticed.
-fn pattern(length: usize) -> Vec<u8> {
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
     let mut state: u32 = 0x9e37_79b9;
     let mut bytes = Vec::with_capacity(length + 4);
     while bytes.len() < length {

@@ -1,7 +1,8 @@
-//! `side-by-side`: Weir beside HAProxy and beside nothing, learning beside not learning, between pods, and under new connections without end.
+//! `side-by-side`: Weir beside HAProxy and beside nothing, learning beside not learning, HTTP/2, between pods, and under new connections without end.
 //! See `docs/benchmarks.md`.
 
 mod churn;
+mod http2;
 mod learning;
 mod local;
 mod pods;
@@ -33,6 +34,11 @@ struct Options {
 enum Command {
     /// Weir in learn, with a profile, beside Weir in monitor.
     Learning(InRounds),
+    /// HTTP/2 and gRPC: Weir in two modes, HAProxy and nothing.
+    Http2(InRounds),
+    /// The server behind them.
+    #[command(name = "http2-origin", hide = true)]
+    Http2Origin(http2::Addresses),
     /// Weir behind the redirect beside a forward and a direct connection, from pod to pod. Needs root.
     Pods(InRounds),
     /// New connections at a steady rate through the redirect; fails if one of them does. Needs root.
@@ -88,6 +94,8 @@ fn main() -> ExitCode {
     let done = match &options.command {
         None => local::run(&options.local),
         Some(Command::Learning(options)) => learning::run(options),
+        Some(Command::Http2(options)) => http2::run(options),
+        Some(Command::Http2Origin(at)) => http2::serve(at),
         Some(Command::Pods(options)) => pods::run(options),
         Some(Command::Churn(options)) => churn::run(options),
     };

@@ -1,0 +1,64 @@
+//! What reading HTTP/2 costs: the header blocks of a call, once both tables are warm.
+
+use std::hint::black_box;
+
+use criterion::Criterion;
+use weir_parsers::http2::hpack::{Decoder, Encoder, Field, FieldList, Representation};
+use weir_parsers::http2::request;
+
+const LIMIT: usize = 64 * 1024;
+
+/// As a client of gRPC sends them. What differs from call to call does not enter the table.
+const CALL: [(&str, &str, Representation); 9] = [
+    (":method", "POST", Representation::Incremental),
+    (":scheme", "http", Representation::Incremental),
+    (":path", "/shop.Cart/Add", Representation::Incremental),
+    (":authority", "cart.shop:9090", Representation::Incremental),
+    ("content-type", "application/grpc", Representation::Incremental),
+    ("user-agent", "grpc-go/1.60.0", Representation::Incremental),
+    ("te", "trailers", Representation::Incremental),
+    ("grpc-timeout", "999900u", Representation::Without),
+    (
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        Representation::Without,
+    ),
+];
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("http2/call");
+    let all = CALL.map(|(name, value, representation)| Field {
+        name: name.as_bytes(),
+        value: value.as_bytes(),
+        representation,
+    });
+    for (name, fields) in [("indexed", &all[..7]), ("with a trace", &all[..])] {
+        let (mut encoder, mut decoder) = (Encoder::new(4096), Decoder::new());
+        let mut list = FieldList::new();
+        let mut block = Vec::new();
+        // The first fills the tables.
+        for _ in 0..2 {
+            block.clear();
+            encoder.encode(fields.iter().copied(), &mut block);
+            list.clear();
+            decoded(&mut decoder, &block, &mut list);
+        }
+        group.bench_function(format!("{name}, decoded"), |bencher| {
+            bencher.iter(|| {
+                list.clear();
+                decoded(&mut decoder, black_box(&block), &mut list);
+            });
+        });
+        group.bench_function(format!("{name}, read"), |bencher| {
+            bencher.iter(|| black_box(request(black_box(&list)).is_ok()));
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+/// A benchmark of an error would measure the wrong thing.
+fn decoded(decoder: &mut Decoder, block: &[u8], list: &mut FieldList) {
+    let Ok(_) = decoder.decode(block, LIMIT, list) else { unreachable!("the block is whole") };
+}
