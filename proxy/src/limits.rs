@@ -245,8 +245,8 @@ limits! {
         count 1, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM";
 
-    /// RST_STREAM frames of an HTTP/2 client in a minute.
-    http2_resets: u32 = 60_000,
+    /// Streams that an HTTP/2 client resets in a minute before their answers begin.
+    http2_resets: u32 = 10_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
 

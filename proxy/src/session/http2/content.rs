@@ -186,17 +186,13 @@ impl Http2 {
     /// Flow-controlled bytes that their receiver will never see: the sender gets their window
     /// back.
     fn consumed(&mut self, leg: Leg, len: usize, out: &mut Actions) {
-        match u32::try_from(len) {
-            Ok(len @ 1..) => {
-                self.direction(leg).widen(len);
-                let towards = self.direction(leg.other());
-                if towards.is_between() && towards.deferred.is_empty() {
-                    out.push(Action::Inject(leg, answer::window_update(0, len).into()));
-                } else {
-                    towards.credit = towards.credit.saturating_add(len);
-                }
-            }
-            _ => {}
+        let Ok(len @ 1..) = u32::try_from(len) else { return };
+        self.direction(leg).widen(len);
+        let towards = self.direction(leg.other());
+        if towards.is_between() && towards.deferred.is_empty() {
+            out.push(Action::Inject(leg, answer::window_update(0, len).into()));
+        } else {
+            towards.credit = towards.credit.saturating_add(len);
         }
     }
 }

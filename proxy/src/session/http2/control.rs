@@ -47,7 +47,9 @@ impl Http2 {
             }
             FrameKind::RstStream => {
                 let most = cx.limits.http2_resets;
+                let unanswered = self.streams.live(header.stream).is_some_and(|s| !s.answered);
                 if leg == Leg::Client
+                    && unanswered
                     && self.direction(leg).rates.resets.exceeds(most, cx.now)
                     && self.flooded(leg, "http2_resets", cx, out)
                 {

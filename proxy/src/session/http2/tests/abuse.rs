@@ -20,13 +20,12 @@ fn ended(pair: &mut Pair, error: ErrorCode, reason: &str) {
 
 #[test]
 fn floods() {
-    let floods: [(&str, Vec<u8>); 6] = [
+    let floods: [(&str, Vec<u8>); 5] = [
         ("http2_pings", frame(FrameKind::Ping, 0, 0, &[0; 8])),
         ("http2_settings", answer::settings(&[])),
         ("http2_empty_frames", data(1, false, b"")),
         ("http2_empty_frames", frame(FrameKind::Priority, 0, 1, &[0, 0, 0, 3, 1])),
         ("http2_empty_frames", frame(FrameKind::Unknown(0x42), 0, 0, b"grease")),
-        ("http2_resets", answer::rst_stream(1, ErrorCode::Cancel)),
     ];
     for (limit, flood) in floods {
         let mut pair = Pair::new("http");
@@ -34,7 +33,6 @@ fn floods() {
         limits.http2_pings = 10;
         limits.http2_settings = 11;
         limits.http2_empty_frames = 10;
-        limits.http2_resets = 10;
         let headers = pair.client.headers(1, false, &post("/ok"));
         pair.driver.client(headers);
         pair.driver.client(flood.repeat(10));
@@ -43,6 +41,17 @@ fn floods() {
         ended(&mut pair, ErrorCode::EnhanceYourCalm, limit);
         assert_eq!(pair.driver.records.limits, [limit]);
     }
+}
+
+#[test]
+fn streams_that_are_reset_at_once() {
+    let mut pair = Pair::new("http");
+    pair.driver.limits.http2_resets = 10;
+    for stream in (1..23).step_by(2) {
+        pair.asks(stream, "/ok");
+        pair.driver.client(answer::rst_stream(stream, ErrorCode::Cancel));
+    }
+    ended(&mut pair, ErrorCode::EnhanceYourCalm, "http2_resets");
 }
 
 #[test]
