@@ -154,7 +154,7 @@ fn http(list: &mut Vec<Attack>, run: &str) {
     smuggling(list, run);
     list.push(calls::by_http2(list, run));
     add_http(list, run, "HTTP/2 that is none", "PRI * HTTP/2.0 and noise", |trace| {
-        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0{trace}")
+        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{trace} noise")
     });
     add_http(list, run, "garbage", "bytes that are no protocol", |trace| {
         format!("\x01\x02\x7f{trace}\0\x1b garbage\r\n\r\n")
