@@ -139,7 +139,7 @@ pub(super) fn lessons(to: &mut Transcript, lessons: &[Lesson], policies: &[(Work
         found.map(|(_, text)| text.as_str()).unwrap_or_default()
     };
     yaml(to, policy(Workload::Cart).lines());
-    to.line("\nand the stock's, which speaks gRPC, has got:\n");
+    to.line("\nThe stock speaks gRPC. To its policy was added:\n");
     yaml(to, policy(Workload::Stock).lines().skip_while(|line| line.trim() != "inbound:"));
 }
 
