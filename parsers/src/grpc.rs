@@ -1,6 +1,8 @@
 //! gRPC over HTTP: content types, method names, and length-prefixed messages
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, PROTOCOL-WEB.md).
 
+use crate::http::chars::{NAME, run};
+
 /// Which gRPC a content type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -15,6 +17,9 @@ pub enum Kind {
 /// Which gRPC a content type says, whatever its message format (`+proto`) and parameters.
 pub fn content_type(value: &[u8]) -> Option<Kind> {
     const PREFIX: &[u8] = b"application/grpc";
+    if value == PREFIX {
+        return Some(Kind::Grpc);
+    }
     let media = value.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
     let (prefix, rest) = media.split_at_checked(PREFIX.len())?;
     if !prefix.eq_ignore_ascii_case(PREFIX) {
@@ -46,7 +51,7 @@ pub fn method(path: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    !name.is_empty() && run(name, NAME) == name.len()
 }
 
 /// What the next bytes of a body are.
@@ -113,6 +118,11 @@ impl Messages {
                     return None;
                 }
                 State::Flags => {
+                    if let Some((&[flags @ (0 | 1), a, b, c, d], rest)) = data.split_first_chunk() {
+                        // As a rule the prefix is in one piece.
+                        *data = rest;
+                        return Some(self.begin(flags, u32::from_be_bytes([a, b, c, d])));
+                    }
                     let flags = take(data)?;
                     if flags & !0x81 != 0 {
                         self.state = State::Broken;
@@ -126,14 +136,18 @@ impl Messages {
                         self.state = State::Length(seen + 1);
                         continue;
                     }
-                    self.state = State::Payload;
-                    let compressed = self.flags & 1 != 0;
-                    self.compressed |= compressed;
-                    let trailers = self.flags & 0x80 != 0;
-                    return Some(Piece::Begin { length: self.left, compressed, trailers });
+                    return Some(self.begin(self.flags, self.left));
                 }
             }
         }
+    }
+
+    /// The prefix of a message has come.
+    fn begin<'a>(&mut self, flags: u8, length: u32) -> Piece<'a> {
+        (self.flags, self.left, self.state) = (flags, length, State::Payload);
+        let (compressed, trailers) = (flags & 1 != 0, flags & 0x80 != 0);
+        self.compressed |= compressed;
+        Piece::Begin { length, compressed, trailers }
     }
 
     fn payload<'a>(&mut self, data: &mut &'a [u8]) -> Option<&'a [u8]> {

@@ -11,6 +11,8 @@ pub(crate) const QUERY: u8 = 4;
 pub(crate) const HOST: u8 = 8;
 /// `tchar` without upper case: a field name of HTTP/2 (RFC 9113 §8.2.1).
 pub(crate) const LOWER: u8 = 16;
+/// A name of gRPC: of a package, a service or a method.
+pub(crate) const NAME: u8 = 32;
 
 const TABLE: [u8; 256] = table();
 
@@ -47,6 +49,9 @@ const fn table() -> [u8; 256] {
             if !byte.is_ascii_uppercase() {
                 table[at] |= LOWER;
             }
+        }
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            table[at] |= NAME;
         }
         if unreserved || sub_delim || matches!(byte, b':' | b'@' | b'/' | b'%') {
             table[at] |= PATH;
@@ -91,14 +96,11 @@ const DELS: u64 = u64::from_le_bytes([0x7f; 8]);
 pub(crate) fn control(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        let del = word ^ DELS;
-        let hits = (word.wrapping_sub(SPACES) & !word | del.wrapping_sub(ONES) & !del) & HIGHS;
+        let hits = suspects(u64::from_le_bytes(*word));
         if hits == 0 {
             at += 8;
             continue;
         }
-        // The lowest hit is exact: a borrow only spreads upwards.
         at += (hits.trailing_zeros() / 8) as usize;
         if bytes[at] != b'\t' {
             return Some(at);
@@ -106,7 +108,28 @@ pub(crate) fn control(bytes: &[u8]) -> Option<usize> {
         at += 1;
     }
     let rest = &bytes[at..];
+    if rest.is_empty() || ending(bytes).is_some_and(|word| suspects(word) == 0) {
+        return None;
+    }
     rest.iter().position(|&b| b < b' ' && b != b'\t' || b == 0x7f).map(|i| at + i)
+}
+
+/// The last eight bytes, or all where there are four to seven, some of them twice.
+#[inline]
+fn ending(bytes: &[u8]) -> Option<u64> {
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return Some(u64::from_le_bytes(*last));
+    }
+    let (first, last) = (bytes.first_chunk::<4>()?, bytes.last_chunk::<4>()?);
+    Some(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)))
+}
+
+/// The high bits of the bytes of a word that are controls or DEL, exact for the lowest: a borrow
+/// only spreads upwards.
+#[inline]
+fn suspects(word: u64) -> u64 {
+    let del = word ^ DELS;
+    (word.wrapping_sub(SPACES) & !word | del.wrapping_sub(ONES) & !del) & HIGHS
 }
 
 #[cfg(test)]
