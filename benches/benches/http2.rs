@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use weir_parsers::http2::hpack::{Decoder, Encoder, Field, FieldList, Representation};
-use weir_parsers::http2::request;
+use weir_parsers::http2::{Metadata, request};
 
 const LIMIT: usize = 64 * 1024;
 
@@ -51,7 +51,7 @@ fn main() {
             });
         });
         group.bench_function(format!("{name}, read"), |bencher| {
-            bencher.iter(|| black_box(request(black_box(&list)).is_ok()));
+            bencher.iter(|| black_box(request(black_box(&list), Metadata::Encoded).is_ok()));
         });
     }
     group.finish();

@@ -223,7 +223,7 @@ limits! {
     /// An HTTP/2 frame that is held whole, in bytes: larger ones are not asked for in enforce.
     http2_frame_bytes: usize = 64 << 10,
         bytes 16 << 10, (1 << 24) - 1;
-    reached: "enforce ends the connection with FRAME_SIZE_ERROR; learn and monitor pass it on unread";
+    reached: "enforce ends the connection with FRAME_SIZE_ERROR; learn and monitor pass the connection on unread";
 
     /// Streams under way on an HTTP/2 connection.
     http2_streams: usize = 10_000,
@@ -240,12 +240,12 @@ limits! {
         count 8, 65536;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor pass it on unread";
 
-    /// HTTP/2 frames that come for a stream after it was refused or cut.
-    http2_late_frames: u32 = 1024,
+    /// HTTP/2 frames that come for a stream after it was refused or cut, and are thrown away.
+    http2_late_frames: u32 = 100_000,
         count 1, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM";
 
-    /// RST_STREAM frames of one leg in a minute.
+    /// Streams that an HTTP/2 client resets in a minute before their answers begin.
     http2_resets: u32 = 10_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
@@ -255,15 +255,21 @@ limits! {
         count 10, 1 << 20;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
 
-    /// PING frames of one leg in a minute.
+    /// PING frames of one leg in a minute in which there is neither HEADERS nor DATA.
     http2_pings: u32 = 60_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
 
-    /// HTTP/2 frames of one leg in a minute that say nothing: empty DATA, PRIORITY, unknown types.
+    /// HTTP/2 frames of one leg in a minute that say nothing: empty DATA, PRIORITY, unknown types,
+    /// and what comes for streams that are over.
     http2_empty_frames: u32 = 10_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
+
+    /// Bytes of answers of Weir's own that wait for the end of a frame whose receiver takes nothing.
+    http2_deferred_bytes: usize = 256 << 10,
+        bytes 16 << 10, 16 << 20;
+    reached: "the connection is reset";
 
     /// Nesting of Redis replies.
     reply_depth: usize = 128,

@@ -13,7 +13,7 @@ use serde_json::Value;
 mod support;
 
 use support::demo::{
-    CART, FRONTEND, STORE, assert_learned, assert_nobody_noticed, assert_statistics_rise,
+    CART, FRONTEND, STOCK, STORE, assert_learned, assert_nobody_noticed, assert_statistics_rise,
     assert_they_end, children, demo, dying_sidecars_are_told, is_empty, policy, records, signal,
     start, text, told,
 };
@@ -26,7 +26,7 @@ fn addresses(text: &str) -> Vec<SocketAddr> {
 
 fn assert_stopped(text: &str) {
     let addresses = addresses(text);
-    assert_eq!(addresses.len(), 3, "{text}");
+    assert_eq!(addresses.len(), 4, "{text}");
     for address in addresses {
         assert!(TcpStream::connect(address).is_err(), "{address} still accepts");
     }
@@ -39,12 +39,14 @@ fn what_the_customers_do_is_learned_and_enforced_and_nothing_else() {
     let output = demo(tmp.path()).arg("--keep").arg(&kept).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for (of, shapes) in [("frontend in", 5), ("cart in", 3), ("store in", 6)] {
+    for (of, shapes) in [("frontend in", 5), ("cart in", 3), ("store in", 6), ("stock in", 2)] {
         assert_statistics_rise(&text, of, shapes);
     }
-    assert!(text.contains("criteria 14 of 14 shapes would be left to a person"), "{text}");
+    assert!(text.contains("criteria 17 of 17 shapes would be left to a person"), "{text}");
     assert!(text.contains("\n     mode: enforce\n"), "the cart's policy is not shown: {text}");
-    let services = [("frontend", &FRONTEND[..]), ("cart", &CART), ("store", &STORE)];
+    assert!(text.contains("\n       - shop.Stock/Watch "), "nor is the stock's: {text}");
+    let services =
+        [("frontend", &FRONTEND[..]), ("cart", &CART), ("store", &STORE), ("stock", &STOCK)];
     for (name, allow) in services {
         let policy = policy(&kept, name);
         assert_eq!(policy["spec"]["mode"], "enforce");
@@ -53,7 +55,10 @@ fn what_the_customers_do_is_learned_and_enforced_and_nothing_else() {
     assert_nobody_noticed(&kept);
     let refused =
         |name| records(&kept, name).iter().filter(|record| record["verdict"] == "refused").count();
-    assert_eq!([refused("frontend"), refused("cart"), refused("store")], [0, 11, 8], "{text}");
+    let refused = ["frontend", "cart", "store", "stock"].map(refused);
+    assert_eq!(refused, [0, 12, 8, 7], "{text}");
+    assert!(text.contains("27 of 27 refused, 0 reached their service, 27 in the log"), "{text}");
+    assert_calls_refused(&text);
 
     // What it says one can ask.
     let pending = told(&text, "policy pending", 2);
@@ -65,6 +70,26 @@ fn what_the_customers_do_is_learned_and_enforced_and_nothing_else() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     assert!(command.args(["policy", "accept"]).args(words).status().unwrap().success());
     assert_eq!(policy(&kept, "cart")["spec"]["inbound"][0]["allow"].as_array().unwrap().len(), 4);
+}
+
+/// How the intruder's calls end, by gRPC's own words and by HTTP's.
+fn assert_calls_refused(text: &str) {
+    for (tried, got) in [
+        ("ServerReflection/ServerReflectionInfo", "PERMISSION_DENIED, refused ("),
+        ("an admin's method: shop.Stock/Reset", "PERMISSION_DENIED, refused ("),
+        ("a guess: shop.Stock/Export", "PERMISSION_DENIED, refused ("),
+        ("Reserve/../Reset", "PERMISSION_DENIED, refused ("),
+        ("two allowed shop.Stock/Reserve on one connection", "OK, 7 bytes; PERMISSION_DENIED, "),
+        ("Reset as application/json", "HTTP/2 403, id "),
+        // The cart service speaks none, so that nothing can be answered by it.
+        ("by HTTP/2: DELETE /carts/1", "nothing: the connection was "),
+        ("Reset by HTTP/1.1", "nothing: the connection was "),
+    ] {
+        let (_, of_it) = text.split_once(tried).unwrap();
+        let line = of_it.lines().nth(1).unwrap().trim_start();
+        let told = line.strip_prefix("intruder ").is_some_and(|told| told.starts_with(got));
+        assert!(told, "{tried}: {line}");
+    }
 }
 
 #[test]
@@ -89,7 +114,7 @@ fn in_monitor_mode_attacks_get_through_and_are_logged() {
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("In monitor mode attacks get through"), "{text}");
-    let sum = "0 of 19 refused, 19 reached their service, 19 in the log";
+    let sum = "0 of 27 refused, 27 reached their service, 27 in the log";
     assert!(text.contains(sum), "{text}");
     assert!(!text.contains("has no record of it"), "{text}");
     assert_stopped(&text);
@@ -153,7 +178,7 @@ fn killed_it_leaves_no_process() {
     let tmp = tempfile::tempdir().unwrap();
     let (mut child, _out, text) = start(&mut demo(tmp.path()), " 2 refused");
     let sidecars = children(&child);
-    assert_eq!(sidecars.len(), 3);
+    assert_eq!(sidecars.len(), 4);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_they_end(&sidecars);

@@ -16,9 +16,9 @@ use serde_json::json;
 mod support;
 
 use support::demo::{
-    CART, FRONTEND, STORE, assert_learned, assert_nobody_noticed, assert_statistics_rise,
-    assert_they_end, children, demo, dying_sidecars_are_told, is_empty, policy, signal, start,
-    text, told,
+    CART, FRONTEND, STOCK, STORE, assert_all_learned, assert_learned, assert_nobody_noticed,
+    assert_statistics_rise, assert_they_end, children, demo, dying_sidecars_are_told, is_empty,
+    policy, signal, start, text, told,
 };
 
 #[test]
@@ -48,7 +48,7 @@ fn namespaces(of: &[Pid]) -> Vec<PathBuf> {
     let own = link("/proc/self/ns/net");
     let found: Vec<PathBuf> =
         of.iter().map(|pid| link(&format!("/proc/{}/ns/net", pid.as_raw_nonzero()))).collect();
-    assert_eq!(found.len(), 3);
+    assert_eq!(found.len(), 4);
     for (n, namespace) in found.iter().enumerate() {
         assert!(*namespace != own && !found[..n].contains(namespace), "{found:?}, own {own:?}");
     }
@@ -100,6 +100,8 @@ fn in_pods_customers_are_served_and_attacks_refused() {
         ("a dial outside:", "refused no_rule"),
         ("by its own sidecar: DELETE", "refused not_allowed"),
         ("by its own sidecar: CONFIG", "refused not_allowed"),
+        ("by its own sidecar: shop.Stock/Reset", "refused not_allowed"),
+        ("shop.Stock/Reset to the stock at", "refused no_rule"),
         ("Weir's own port, from another pod:", "refused "),
         ("Weir's own port, from its own pod:", "refused not_redirected"),
         ("UDP:", "refused by the kernel"),
@@ -124,8 +126,15 @@ fn in_pods_both_sides_are_learned() {
     let output = command.arg("--keep").arg(&kept).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    let sides =
-        [("frontend in", 5), ("frontend out", 3), ("cart in", 3), ("cart out", 6), ("store in", 6)];
+    let sides = [
+        ("frontend in", 5),
+        ("frontend out 8081", 3),
+        ("frontend out 9090", 2),
+        ("cart in", 3),
+        ("cart out 6379", 6),
+        ("store in", 6),
+        ("stock in", 2),
+    ];
     for (of, shapes) in sides {
         assert_statistics_rise(&text, of, shapes);
     }
@@ -134,14 +143,20 @@ fn in_pods_both_sides_are_learned() {
         true => (&["10.0.0.50/32", "fd00::32/128"], "fd00::2/128", "fd00::3/128"),
         false => (&["10.0.0.50/32"], "10.0.0.2/32", "10.0.0.3/32"),
     };
-    let [frontend, cart, store] = ["frontend", "cart", "store"].map(|name| policy(&kept, name));
+    let [frontend, cart, store, stock] =
+        ["frontend", "cart", "store", "stock"].map(|name| policy(&kept, name));
     assert_learned(&frontend, "inbound", customers, &FRONTEND);
-    assert_learned(&frontend, "outbound", &["10.0.0.2/32"], &CART);
+    let outbound: [(&[&str], &[&str]); 2] = [(&["10.0.0.2/32"], &CART), (&["10.0.0.4/32"], &STOCK)];
+    assert_all_learned(&frontend, "outbound", &outbound);
     assert_learned(&cart, "inbound", &["10.0.0.1/32"], &CART);
     assert_learned(&cart, "outbound", &[stores], &STORE);
     assert_learned(&store, "inbound", &[carts], &STORE);
+    assert_learned(&stock, "inbound", &["10.0.0.1/32"], &STOCK);
     // Nothing is learned of one who dials nobody: that stands there from the start.
-    assert_eq!(store["spec"]["outbound"], json!([]));
+    assert_eq!(
+        [&store, &stock].map(|policy| policy["spec"]["outbound"].clone()),
+        [json!([]), json!([])]
+    );
     assert_nobody_noticed(&kept);
     let pending = told(&text, "policy pending", 2);
     assert!(pending.contains("DELETE /carts/{int}"), "{pending}");
@@ -156,15 +171,19 @@ fn in_pods_in_monitor_mode_attacks_get_through() {
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("In monitor mode attacks get through"), "{text}");
-    for tried in ["HGETALL to the store at 10.0.0.3:6379", "POST to 203.0.113.9:443"] {
+    for tried in [
+        "HGETALL to the store at 10.0.0.3:6379",
+        "shop.Stock/Reset to the stock at 10.0.0.4:9090",
+        "POST to 203.0.113.9:443",
+    ] {
         let line = text.lines().find(|line| line.contains(tried)).unwrap();
         assert!(line.contains("GOT THROUGH"), "{line}");
     }
     assert!(!text.contains("has no record of it"), "{text}");
-    for file in ["frontend.yaml", "cart.yaml", "store.yaml", "store.traffic.jsonl", "store.log"] {
+    for file in ["frontend.yaml", "cart.yaml", "store.yaml", "stock.yaml", "store.log"] {
         assert!(kept.join(file).is_file(), "{file}");
     }
-    for name in ["frontend", "cart", "store"] {
+    for name in ["frontend", "cart", "store", "stock"] {
         assert_eq!(policy(&kept, name)["spec"]["mode"], "monitor");
         assert!(kept.join(format!("weir/{name}.profile.yaml")).is_file());
     }

@@ -4,6 +4,7 @@ use super::Reason;
 use super::hpack::FieldList;
 use super::known::{Known, Metadata};
 use crate::http::chars::is_token;
+use crate::http::fields::is_forbidden_trailer;
 use crate::http::uri::{authority, path_and_query};
 
 /// A request's head, borrowed from its fields.
@@ -167,10 +168,22 @@ fn status(value: &[u8]) -> Result<u16, Reason> {
     }
 }
 
-/// Reads a trailer section (RFC 9113 §8.1).
+/// Reads the trailer section of a request (RFC 9113 §8.1).
 ///
 /// # Errors
 /// Why it must be refused: it is malformed, or has a field that must not come as a trailer.
 pub fn trailers(fields: &FieldList, metadata: Metadata) -> Result<Trailers, Reason> {
+    let trailers = response_trailers(fields, metadata)?;
+    match fields.iter().any(|field| is_forbidden_trailer(field.name)) {
+        true => Err(Reason::ForbiddenTrailer),
+        false => Ok(trailers),
+    }
+}
+
+/// Reads the trailer section of a response, in which gRPC has metadata of any name.
+///
+/// # Errors
+/// Why it is malformed.
+pub fn response_trailers(fields: &FieldList, metadata: Metadata) -> Result<Trailers, Reason> {
     Ok(Trailers { grpc_status: Known::trailers(fields, metadata)?.grpc_status })
 }

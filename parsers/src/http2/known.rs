@@ -3,7 +3,7 @@
 use super::Reason;
 use super::hpack::{Field, FieldList};
 use crate::http::chars::{LOWER, control, run};
-use crate::http::fields::{is_forbidden_trailer, is_override, length, same_but_for_underscores};
+use crate::http::fields::{is_override, length, same_but_for_underscores};
 
 /// How the values of fields come whose names end with `-bin` (gRPC, "Custom-Metadata").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,6 @@ impl<'a> Known<'a> {
                 return Err(Reason::PseudoInTrailers);
             }
             check_name(name)?;
-            // What gRPC sends is in no list of what must not come.
-            if !name.starts_with(b"grpc-") && is_forbidden_trailer(name) {
-                return Err(Reason::ForbiddenTrailer);
-            }
             known.field(name, value)?;
         }
         Ok(known)

@@ -20,7 +20,9 @@ mod tests;
 
 pub use error::ErrorCode;
 pub use frame::{FRAME_HEADER, FrameHeader, FrameKind, PREFACE, flag, setting};
-pub use head::{RequestHead, ResponseHead, Trailers, request, response, trailers};
+pub use head::{
+    RequestHead, ResponseHead, Trailers, request, response, response_trailers, trailers,
+};
 pub use known::Metadata;
 pub use payload::{
     DataLayout, check_setting, data_layout, headers_fragment, push_promise_fragment, settings,

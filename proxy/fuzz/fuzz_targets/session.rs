@@ -3,27 +3,18 @@
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use weir::limits::Limits;
 use weir::report::Verdict;
 use weir_fuzz::drive::{Outcomes, Setting, drive};
-use weir_fuzz::{Cuts, runs};
-use weir_policy::decide::{Mode, Refusal, Snapshot};
+use weir_fuzz::{Cuts, POLICY, runs};
+use weir_policy::decide::Refusal;
 use weir_policy::op::{Endpoint, Protocol, Side};
-use weir_policy::{Addresses, Date, Defaults};
 
-static POLICY: LazyLock<Snapshot> = LazyLock::new(|| {
-    let policies = weir_policy::parse("policy.yaml", include_str!("../policy.yaml"));
-    let today = Date::new(2026, 1, 1).expect("a day");
-    let defaults = Defaults { mode: Mode::Enforce, today };
-    Snapshot::compile(policies.expect("a policy"), &defaults, &Addresses::default())
-        .expect("a policy that compiles")
-});
-
-/// With a rule for HTTP, for Redis, for TLS, for any protocol that is known, and for any at all.
-const PORTS: [u16; 5] = [8080, 6379, 8443, 9000, 9001];
+/// With a rule for HTTP, for Redis, for TLS, for any protocol that is known, for any at all, and
+/// for gRPC.
+const PORTS: [u16; 6] = [8080, 6379, 8443, 9000, 9001, 9090];
 
 fuzz_target!(|input: &[u8]| {
     let [how, seed, rest @ ..] = input else { return };
@@ -55,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
     };
     assert_eq!(observed.out, [sent(false), sent(true)], "observed bytes pass as they came");
     let judged = any_cut(Setting { judge: true, ..setting }, *seed, rest);
-    if matches!(admission.protocol, Some(Protocol::Http | Protocol::Redis)) {
+    if matches!(admission.protocol, Some(Protocol::Http | Protocol::Grpc | Protocol::Redis)) {
         agree(&observed, &judged);
     }
 });
@@ -64,17 +55,9 @@ fuzz_target!(|input: &[u8]| {
 fn any_cut(setting: Setting<'_>, seed: u8, input: &[u8]) -> Outcomes {
     let whole = drive(setting, runs(input), || usize::MAX);
     let mut cuts = Cuts::new(seed);
-    same(&whole, &drive(setting, runs(input), || cuts.next_len()));
-    same(&whole, &drive(setting, runs(input), || 1));
+    whole.assert_same(&drive(setting, runs(input), || cuts.next_len()));
+    whole.assert_same(&drive(setting, runs(input), || 1));
     whole
-}
-
-fn same(whole: &Outcomes, cut: &Outcomes) {
-    assert_eq!(whole.records, cut.records);
-    assert_eq!(whole.ended, cut.ended);
-    for (whole, cut) in whole.out.iter().zip(&cut.out) {
-        assert!(whole == cut, "{}\n{}", whole.escape_ascii(), cut.escape_ascii());
-    }
 }
 
 /// Up to the first refusal, judging says what observing says; and where judging refuses,

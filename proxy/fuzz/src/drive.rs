@@ -55,6 +55,19 @@ pub struct Outcomes {
     pub out: [Vec<u8>; 2],
     /// How the session ended the connection, if it did.
     pub ended: Option<&'static str>,
+    /// The most bytes of a leg that waited for the session after it had looked at them.
+    pub most_held: usize,
+}
+
+impl Outcomes {
+    /// Panics unless the same was said and done.
+    pub fn assert_same(&self, other: &Self) {
+        assert_eq!(self.records, other.records);
+        assert_eq!(self.ended, other.ended);
+        for (one, other) in self.out.iter().zip(&other.out) {
+            assert!(one == other, "{}\n{}", one.escape_ascii(), other.escape_ascii());
+        }
+    }
 }
 
 /// Hands the runs in, cut into reads as `cut` says, and answers what came of them.
@@ -63,8 +76,7 @@ pub fn drive<'a>(
     runs: impl Iterator<Item = Run<'a>>,
     mut cut: impl FnMut() -> usize,
 ) -> Outcomes {
-    let options =
-        Options { nonce: 0x5eed_0000_5eed, ..Options::default() };
+    let options = Options { nonce: 0x5eed_0000_5eed, ..Options::default() };
     let mut relay = Relay {
         session: Session::new(setting.admission, options),
         setting,
@@ -137,6 +149,10 @@ impl Relay<'_> {
             }
             rounds += 1;
             assert!(rounds < 10_000, "the session resumes for ever");
+        }
+        if !self.opaque && self.outcomes.ended.is_none() {
+            let held = self.legs.iter().map(|leg| leg.held.len()).max().unwrap_or_default();
+            self.outcomes.most_held = self.outcomes.most_held.max(held);
         }
     }
 

@@ -4,6 +4,22 @@
 //! target chooses by), so that a seed file is a message behind one character.
 
 pub mod drive;
+pub mod frames;
+pub mod script;
+
+use std::sync::LazyLock;
+
+use weir_policy::decide::{Mode, Snapshot};
+use weir_policy::{Addresses, Date, Defaults};
+
+/// What the sessions run under.
+pub static POLICY: LazyLock<Snapshot> = LazyLock::new(|| {
+    let policies = weir_policy::parse("policy.yaml", include_str!("../policy.yaml"));
+    let today = Date::new(2026, 1, 1).expect("a day");
+    let defaults = Defaults { mode: Mode::Enforce, today };
+    Snapshot::compile(policies.expect("a policy"), &defaults, &Addresses::default())
+        .expect("a policy that compiles")
+});
 
 /// Lengths of reads, from 1 to 64 bytes, the same for the same seed.
 #[derive(Clone, Debug)]

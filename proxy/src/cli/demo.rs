@@ -10,9 +10,10 @@ use super::failure::Failure;
 
 /// Guard a small shop on this machine by what is learned there, attack it, and show what happened
 ///
-/// Starts a front end, a cart service and a store, each behind a `weir run` that learns. Customers
-/// buy; what was learned becomes the policies, and is enforced; then an intruder in the front end
-/// tries what it should not. Needs no root and no other program, and leaves nothing behind.
+/// Starts a front end, a cart service, a store and a stock (HTTP, Redis, gRPC), each behind a `weir
+/// run` that learns. Customers buy; what was learned becomes the policies, and is enforced; then an
+/// intruder in the front end tries what it should not. Needs no root and no other program, and
+/// leaves nothing behind.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 if every customer was served and every attack refused; 1 if not, as in monitor

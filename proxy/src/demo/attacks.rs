@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::calls;
 use super::shop::Workload;
 use super::shop::resp::command;
 
@@ -79,6 +80,7 @@ pub(super) fn all(run: &str) -> Vec<Attack> {
     let mut list = Vec::new();
     http(&mut list, run);
     redis(&mut list, run);
+    calls::add(&mut list, run);
     list
 }
 
@@ -150,8 +152,9 @@ fn http(list: &mut Vec<Attack>, run: &str) {
         ),
     );
     smuggling(list, run);
-    add_http(list, run, "HTTP/2 where HTTP/1 is", "PRI * HTTP/2.0 and frames", |trace| {
-        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0{trace}")
+    list.push(calls::by_http2(list, run));
+    add_http(list, run, "HTTP/2 that is none", "PRI * HTTP/2.0 and noise", |trace| {
+        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{trace} noise")
     });
     add_http(list, run, "garbage", "bytes that are no protocol", |trace| {
         format!("\x01\x02\x7f{trace}\0\x1b garbage\r\n\r\n")

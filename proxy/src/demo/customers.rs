@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::shop::http::Client;
+use super::shop::stock::PLACES;
 use super::shop::{Line, PRODUCTS};
 
 /// How many are in the shop at once.
@@ -115,7 +116,13 @@ async fn visit(door: &Line, cart: u64, tally: &Mutex<Tally>) -> Result<(), Strin
     let mut total = 0;
     let wanted = PRODUCTS.iter().filter(|product| cart % 4 != product.id % 4);
     for (product, quantity) in wanted.zip([1 + cart % 3, 2, 1]) {
-        let page = format!("{} {} {}\n", product.id, product.name, product.cents);
+        let page = format!(
+            "{} {} {}\nin stock: {}\n",
+            product.id,
+            product.name,
+            product.cents,
+            PLACES.join(", ")
+        );
         let target = format!("/products/{}", product.id);
         visit.expect("GET", &target, "", &page).await?;
         let form = format!("product={}&quantity={quantity}", product.id);

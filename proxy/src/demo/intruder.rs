@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weir_parsers::http2::PREFACE;
 
 use super::attacks::{Attack, Target};
 use super::origin::Origin;
 use super::shop::Workload;
+use super::shop::grpc::{Reply, replies};
 use super::shop::http::Answer;
 use crate::net;
 
@@ -75,7 +77,11 @@ async fn converse(attack: &Attack, mut stream: TcpStream) -> Booty {
 
 fn told(attack: &Attack, bytes: &[u8], end: End) -> Booty {
     let (refused, words) = judge(attack, bytes, end);
-    Booty { from: None, words, refused, id: id(&String::from_utf8_lossy(bytes)) }
+    let id = match by_http2(attack, bytes) {
+        Some(replies) => replies.iter().find_map(Reply::id),
+        None => id(&String::from_utf8_lossy(bytes)),
+    };
+    Booty { from: None, words, refused, id }
 }
 
 /// Sends one datagram, and waits a while for an answer or an error.
@@ -125,6 +131,9 @@ enum End {
 fn complete(attack: &Attack, bytes: &[u8]) -> bool {
     match attack.target {
         Target::Service(Workload::Store) => error(bytes).is_some(),
+        _ if let Some(replies) = by_http2(attack, bytes) => {
+            replies.iter().filter(|reply| reply.ended()).count() > attack.allowed
+        }
         _ => Answer::parse(bytes).is_some(),
     }
 }
@@ -144,6 +153,14 @@ fn judge(attack: &Attack, bytes: &[u8], end: End) -> (bool, String) {
             let refused = attack.allowed == 0 || before.starts_with(b"*");
             return (refused, line);
         }
+    } else if let Some(replies) = by_http2(attack, bytes) {
+        let words: Vec<String> = replies.iter().map(Reply::words).collect();
+        // Those that are allowed must have been answered as well.
+        let refused = replies.iter().filter(|reply| reply.refused()).count() == 1
+            && replies.iter().filter(|reply| reply.code() == Some(0)).count() == attack.allowed;
+        if !words.is_empty() {
+            return (refused, words.join("; "));
+        }
     } else if let Some(answer) = Answer::parse(bytes) {
         return (answer.status >= 400, answer.line);
     }
@@ -153,6 +170,11 @@ fn judge(attack: &Attack, bytes: &[u8], end: End) -> (bool, String) {
         (End::Silent, true) => (false, "no answer yet".to_owned()),
         _ => (false, first_line(bytes)),
     }
+}
+
+/// The answers, where it was HTTP/2 that was spoken.
+fn by_http2(attack: &Attack, bytes: &[u8]) -> Option<Vec<Reply>> {
+    attack.bytes.starts_with(PREFACE).then(|| replies(bytes))
 }
 
 fn first_line(bytes: &[u8]) -> String {

@@ -11,6 +11,7 @@ use weir_policy::op::Side;
 use weir_policy::profile::{Criteria, Profile};
 
 use super::shop::Workload;
+use super::shop::stock::{CHECK, RESERVE, WATCH};
 use super::stage::Stage;
 use super::table::{Row, Table};
 use super::transcript::Transcript;
@@ -117,17 +118,19 @@ fn asked_of(of: Workload) -> &'static [&'static str] {
             "INCR orders",
             "SET order:{int}",
         ],
+        Workload::Stock => &[CHECK, RESERVE, WATCH],
     }
 }
 
 /// What a sidecar's lesson should be, by sides. Without pods it sees one.
-fn expected(of: Workload, pods: bool) -> [(Side, &'static [&'static str]); 2] {
-    let asks = match of {
-        Workload::Frontend if pods => asked_of(Workload::Cart),
-        Workload::Cart if pods => asked_of(Workload::Store),
+fn expected(of: Workload, pods: bool) -> [(Side, Vec<&'static str>); 2] {
+    let asked: &[Workload] = match of {
+        Workload::Frontend if pods => &[Workload::Cart, Workload::Stock],
+        Workload::Cart if pods => &[Workload::Store],
         _ => &[],
     };
-    [(Side::Inbound, asked_of(of)), (Side::Outbound, asks)]
+    let asks = asked.iter().flat_map(|of| asked_of(*of)).copied().collect();
+    [(Side::Inbound, asked_of(of).to_vec()), (Side::Outbound, asks)]
 }
 
 /// Where a lesson differs from what customers do, in words; none: it is all that, and no more.

@@ -8,6 +8,7 @@
 //! intruder was told no, the service saw nothing of it, and the traffic log has it.
 
 mod attacks;
+mod calls;
 mod child;
 mod customers;
 mod enforce;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::attacks::{Attack, Target};
+use super::attacks::Attack;
 use super::customers::{CUSTOMERS, Tally};
 use super::learn::Lesson;
 use super::log::Record;
 use super::shop::Workload;
+use super::shop::stock::RESET;
 use super::stage::Stage;
 use super::town::{Family, Pod, Town};
 use super::transcript::{Tone, Transcript, printable};
@@ -75,9 +76,10 @@ pub(super) fn opening(to: &mut Transcript, stage: &Stage, place: &Workplace, mod
 fn shop(to: &mut Transcript, stage: &Stage) {
     let title = to.paint(Tone::Strong, "Weir demo");
     to.line(&format!("{title}: a little shop, with a sidecar at each service\n"));
-    to.line("   customers -->[weir]--> front end -->[weir]--> cart -->[weir]--> store");
-    to.line("                              |           ^              ^");
-    to.line("                          intruder -------+--------------+\n");
+    to.line("   customers -->[weir]--> front end -+->[weir]--> cart -->[weir]--> store");
+    to.line("                              |      '->[weir]--> stock     ^");
+    to.line("                              |            ^                |");
+    to.line("                          intruder --------+----------------+\n");
     for sidecar in &stage.sidecars.0 {
         let name = sidecar.workload.name();
         let at = sidecar.address;
@@ -90,7 +92,9 @@ fn pods(to: &mut Transcript, town: &Town) {
     to.line(&format!("{title}: a little shop in pods, each redirected to a sidecar of its own\n"));
     to.line("   customers --> front end --> cart --> store      stranger      outside");
     to.line("                  [weir]      [weir]    [weir]");
-    to.line("                 intruder    intruder              intruder\n");
+    to.line("                 intruder    intruder              intruder");
+    to.line("                     '-------> stock");
+    to.line("                              [weir]\n");
     for of in Workload::ALL {
         let words = format!("port {}, redirected", of.port());
         to.line(&pod(town, of.name(), town.pod(of), &words));
@@ -130,8 +134,18 @@ pub(super) fn lessons(to: &mut Transcript, lessons: &[Lesson], policies: &[(Work
          but the customers',\nso three operations are enough here (--trusted); a real one takes days. \
          What was learned goes into the\npolicies, the cart's is now:\n"
     ));
-    let cart = policies.iter().find(|(of, _)| *of == Workload::Cart);
-    for line in cart.iter().flat_map(|(_, text)| text.lines()) {
+    let policy = |wanted: Workload| {
+        let found = policies.iter().find(|(of, _)| *of == wanted);
+        found.map(|(_, text)| text.as_str()).unwrap_or_default()
+    };
+    yaml(to, policy(Workload::Cart).lines());
+    to.line("\nThe stock speaks gRPC. To its policy was added:\n");
+    yaml(to, policy(Workload::Stock).lines().skip_while(|line| line.trim() != "inbound:"));
+}
+
+/// Lines of a policy.
+fn yaml<'a>(to: &mut Transcript, lines: impl Iterator<Item = &'a str>) {
+    for line in lines {
         let tone = if line.trim_start().starts_with('#') { Tone::Quiet } else { Tone::Strong };
         let line = to.paint(tone, line);
         to.line(format!("   {line}").trim_end());
@@ -142,7 +156,7 @@ pub(super) fn lessons(to: &mut Transcript, lessons: &[Lesson], policies: &[(Work
 pub(super) fn switched(to: &mut Transcript, mode: Mode, took: Duration) {
     let (mode, took) = (mode_word(mode), took.as_secs_f64());
     to.line(&format!(
-        "\nThe sidecars have read them, while they run: all three {mode}, {took:.1} s later.\n"
+        "\nThe sidecars have read them, while they run: all of them {mode}, {took:.1} s later.\n"
     ));
 }
 
@@ -157,11 +171,9 @@ pub(super) fn attack(to: &mut Transcript, n: usize, attack: &Attack, finding: &F
     to.line(&format!("{n:>2} {verdict}  {kind}: {words}"));
     let label = |to: &Transcript, text: &str| to.paint(Tone::Quiet, &format!("{text:<8}"));
     let got = printable(&finding.booty.words);
-    let id = finding.booty.id.as_ref().map(|id| format!(", id {id}"));
-    // A Redis error has the id in its words.
-    let id = id
-        .filter(|_| !matches!(attack.target, Target::Service(Workload::Store)))
-        .unwrap_or_default();
+    // An error of Redis or gRPC has the id in its words.
+    let id = finding.booty.id.as_ref().filter(|id| !got.contains(*id));
+    let id = id.map(|id| format!(", id {id}")).unwrap_or_default();
     to.line(&format!("   {} {got}{id}", label(to, "intruder")));
     let seen = match &finding.reached {
         None => "saw nothing of it".to_owned(),
@@ -267,7 +279,7 @@ pub(super) fn invitation(to: &mut Transcript, stage: &Stage, place: &Workplace) 
             [&town.customers, town.pod(Workload::Frontend), town.pod(Workload::Cart)].map(within)
         }
     };
-    if let [frontend, cart, store] = stage.sidecars.0.as_slice() {
+    if let [frontend, cart, store, stock] = stage.sidecars.0.as_slice() {
         let (front, cart_at) = (frontend.address, cart.address);
         let (host, port) = (store.address.ip(), store.address.port());
         let (shop, carts) = (format!("{customers}curl -i"), format!("{in_front}curl -i"));
@@ -279,6 +291,9 @@ pub(super) fn invitation(to: &mut Transcript, stage: &Stage, place: &Workplace) 
         let redis = format!("{in_cart}redis-cli -h {host} -p {port}");
         to.line(&format!("   {redis} HGETALL cart:7"));
         to.line(&format!("   {redis} KEYS '*'                 # refused"));
+        let call = format!("{carts} --http2-prior-knowledge -H content-type:application/grpc");
+        let reset = format!("http://{}/{RESET}", stock.address);
+        to.line(&format!("   {call} -d '' {reset}  # refused"));
         to.line(&format!("   {in_cart}curl -s http://{}/metrics", cart.admin.address));
         let (program, socket) = (program(), cart.socket.display());
         to.line(&format!("   {program} mode --socket {socket}"));

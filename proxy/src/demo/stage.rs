@@ -121,7 +121,8 @@ impl Stage {
         };
         let cart = line(Workload::Frontend, Workload::Cart);
         let store = line(Workload::Cart, Workload::Store);
-        Self { _open: shop.open(cart, store), spots, sidecars, pods }
+        let stock = line(Workload::Frontend, Workload::Stock);
+        Self { _open: shop.open(cart, store, stock), spots, sidecars, pods }
     }
 
     /// The pods, if the shop is in pods.
@@ -236,9 +237,9 @@ async fn start<'a>(
     place: &Workplace,
 ) -> Result<Sidecars, String> {
     let sidecar = |of| Sidecar::start(of, way(of), place);
-    let [frontend, cart, store] = Workload::ALL.map(sidecar);
-    let (frontend, cart, store) = tokio::try_join!(frontend, cart, store)?;
-    Ok(Sidecars(vec![frontend, cart, store]))
+    let [frontend, cart, store, stock] = Workload::ALL.map(sidecar);
+    let (frontend, cart, store, stock) = tokio::try_join!(frontend, cart, store, stock)?;
+    Ok(Sidecars(vec![frontend, cart, store, stock]))
 }
 
 fn no_port(error: io::Error) -> String {
@@ -252,6 +253,7 @@ mod tests {
     use crate::demo::attacks::Way;
     use crate::demo::customers::Customers;
     use crate::demo::shop::Workload;
+    use crate::demo::shop::stock::{REFLECTION, RESET};
     use crate::demo::{attacks, tries};
 
     #[tokio::test]
@@ -283,7 +285,7 @@ mod tests {
             assert!(finding.reached.is_some(), "{}: {}", attack.words, finding.booty.words);
             arrived += 1;
         }
-        assert!(arrived >= 24, "{arrived}");
+        assert!(arrived >= 35, "{arrived}");
     }
 
     #[tokio::test]
@@ -306,6 +308,20 @@ mod tests {
                 "GET /carts/..%2fadmin%2fexport" => assert_eq!(got, "HTTP/1.1 200 OK"),
                 "CONFIG SET dir" => assert!(done.starts_with("CONFIG SET dir /tmp/"), "{done}"),
                 "FLUSHALL behind an allowed HGETALL" => assert_eq!(done, "FLUSHALL"),
+                REFLECTION => assert!(got.starts_with("OK, "), "{got}"),
+                "shop.Stock/Export" => assert_eq!(got, "UNIMPLEMENTED"),
+                words if words.contains("GET /shop.Stock") => assert_eq!(done, "its bytes"),
+                words if words.contains(RESET) && attack.allowed == 0 => {
+                    assert_eq!(got, "OK, 5 bytes", "{words}");
+                    assert!(done.starts_with("shop.Stock/Res"), "{done}");
+                }
+                words if words.contains(RESET) => {
+                    assert_eq!(got, "OK, 7 bytes; OK, 5 bytes; OK, 7 bytes");
+                    assert!(done.starts_with("shop.Stock/Reset by "), "{done}");
+                    let stock = stage.spot(Workload::Stock).unwrap();
+                    let reserve = stock.recorder.carried_out("shop.Stock/Reserve by a customer's");
+                    assert!(reserve.is_some());
+                }
                 _ => {}
             }
         }

@@ -54,11 +54,11 @@ fn head(to: &mut Transcript) {
 /// A line of less than 85 columns.
 fn line(after: f64, row: &Row) -> String {
     let Statistics { operations, shapes, new_a_day, chance, refusals_a_day, .. } = &row.statistics;
-    let side = match row.statistics.side {
-        Side::Inbound => "in",
-        Side::Outbound => "out",
+    let name = match row.statistics.side {
+        Side::Inbound => format!("{} in", row.of.name()),
+        // A service may ask several others.
+        Side::Outbound => format!("{} out {}", row.of.name(), row.statistics.port),
     };
-    let name = format!("{} {side}", row.of.name());
     let chance = format!(
         "{:.0} % ({:.0}-{:.0})",
         chance.value * 100.0,
@@ -70,6 +70,6 @@ fn line(after: f64, row: &Row) -> String {
         refusals_a_day.value, refusals_a_day.low, refusals_a_day.high
     );
     format!(
-        "   {after:>4.1}s  {name:<12} {operations:>10}  {shapes:>6}  {new_a_day:>5.0}   {chance:>18}  {refusals:>14}"
+        "   {after:>4.1}s  {name:<17}{operations:>6}  {shapes:>6}  {new_a_day:>5.0}   {chance:>18}  {refusals:>14}"
     )
 }

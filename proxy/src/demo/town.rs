@@ -81,8 +81,8 @@ pub(super) enum Family {
 
 /// Everything that has an address.
 pub(super) struct Town {
-    /// The shop's three pods, as [`Workload::ALL`] has them.
-    services: [Pod; 3],
+    /// The shop's pods, as [`Workload::ALL`] has them.
+    services: [Pod; 4],
     /// Where the customers come from.
     pub(super) customers: Pod,
     /// A pod that has no business with the shop.
@@ -122,7 +122,7 @@ impl Town {
         };
         let outside = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
         let mut town = Self {
-            services: [pod(1)?, pod(2)?, pod(3)?],
+            services: [pod(1)?, pod(2)?, pod(3)?, pod(4)?],
             customers: pod(50)?,
             stranger: pod(66)?,
             // Root's, for its ports are.
@@ -146,11 +146,12 @@ impl Town {
 
     /// A service's pod.
     pub(super) fn pod(&self, of: Workload) -> &Pod {
-        let [frontend, cart, store] = &self.services;
+        let [frontend, cart, store, stock] = &self.services;
         match of {
             Workload::Frontend => frontend,
             Workload::Cart => cart,
             Workload::Store => store,
+            Workload::Stock => stock,
         }
     }
 

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::attacks::{Attack, Target, Way, Who, trace};
+use super::calls;
 use super::shop::resp::command;
+use super::shop::stock::RESET;
 use super::shop::{Outside, Workload};
 use super::stage::Stage;
 use super::town::{Family, Town};
@@ -12,7 +14,7 @@ use crate::defaults::{INBOUND_PORT, OUTBOUND_PORT};
 
 use Target::{Service, Sidecar};
 use Who::{Application, Escaped, Stranger};
-use Workload::{Cart, Frontend, Store};
+use Workload::{Cart, Frontend, Stock, Store};
 
 /// The list, as it grows.
 struct Tries<'a> {
@@ -70,6 +72,12 @@ impl Tries<'_> {
             ("by its own sidecar", "CONFIG SET dir from the cart service".to_owned()),
             |trace| command(&["CONFIG", "SET", "dir", &format!("/tmp/{trace}")]),
         );
+        self.add(
+            (Application(Frontend), Service(Stock), Way::Tcp(town.service(Stock))),
+            Some(Frontend),
+            ("by its own sidecar", format!("{RESET} from the front end")),
+            calls::reset,
+        );
     }
 
     /// Connections that no policy allows, from either end.
@@ -81,6 +89,13 @@ impl Tries<'_> {
             Some(Store),
             ("from a pod that may not", format!("HGETALL to the store at {store}")),
             steal,
+        );
+        let stock = town.pod(Stock).address(family, Stock.port());
+        self.add(
+            (Stranger, Service(Stock), Way::Tcp(stock)),
+            Some(Stock),
+            ("from a pod that may not", format!("{RESET} to the stock at {stock}")),
+            calls::reset,
         );
         self.add(
             (Application(Frontend), Service(Store), Way::Tcp(store)),

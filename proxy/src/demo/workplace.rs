@@ -147,6 +147,7 @@ pub(super) fn before_learning(of: Workload) -> &'static str {
         Workload::Frontend => include_str!("policy/frontend.yaml"),
         Workload::Cart => include_str!("policy/cart.yaml"),
         Workload::Store => include_str!("policy/store.yaml"),
+        Workload::Stock => include_str!("policy/stock.yaml"),
     }
 }
 

@@ -324,6 +324,7 @@ impl Report for ConnReport {
             bytes_in: 0,
             bytes_out: 0,
             messages: None,
+            compressed: false,
             first_byte: None,
             is_stream: false,
             learned,

@@ -114,6 +114,8 @@ pub struct Transaction {
     pub bytes_out: u64,
     /// gRPC messages from the client and from the server.
     pub messages: Option<[u64; 2]>,
+    /// Some of them were compressed.
+    pub compressed: bool,
     /// When the first byte of the answer was read.
     pub first_byte: Option<Instant>,
     /// It shares its connection with others, as a stream of HTTP/2 does: of what the connection

@@ -79,6 +79,9 @@ pub(super) fn write(
     if let (Some([from_client, from_server]), Phase::End(_)) = (transaction.messages, phase) {
         number(",\"messages_in\":", from_client, out);
         number(",\"messages_out\":", from_server, out);
+        if transaction.compressed {
+            out.extend_from_slice(b",\"compressed\":true");
+        }
     }
     if let Some(duration) = phase.duration_us(transaction.started) {
         number(",\"duration_us\":", duration, out);

@@ -8,13 +8,14 @@ pub(super) struct Cursor<'a> {
     data: &'a [u8],
     at: usize,
     sent: usize,
+    torn: bool,
     /// Nothing comes after the bytes at hand.
     pub(super) eof: bool,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(input: &Input<'a>) -> Self {
-        Self { data: input.data, at: 0, sent: input.sent, eof: input.eof }
+        Self { data: input.data, at: 0, sent: input.sent, torn: false, eof: input.eof }
     }
 
     /// What has not been disposed of.
@@ -36,12 +37,18 @@ impl<'a> Cursor<'a> {
         self.sent > self.at
     }
 
+    /// Something was discarded of which a part had passed already.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
     pub(super) fn forward(&mut self, n: usize, out: &mut Actions) {
         self.at += n;
         out.forward(n);
     }
 
     pub(super) fn discard(&mut self, n: usize, out: &mut Actions) {
+        self.torn |= n > 0 && self.is_part_gone();
         self.at += n;
         out.discard(n);
     }

@@ -49,6 +49,10 @@ pub(crate) struct Http2 {
     unknown: UnknownFrames,
     phase: Phase,
     refusals: Rate,
+    /// The last stream that a GOAWAY has told the client of: no later one may name a higher.
+    last: u32,
+    /// Some request passes unread, while the connection is only observed.
+    unfollowed: bool,
     /// When the first GOAWAY of a goodbye was sent.
     goodbye: Option<Instant>,
     /// Bytes of either leg that have been forwarded or dropped.
@@ -80,6 +84,8 @@ impl Http2 {
             streams: Streams::default(),
             phase: Phase::Open,
             refusals: Rate::default(),
+            last: u32::MAX,
+            unfollowed: false,
             goodbye: None,
             disposed: [0; 2],
             unread: None,
@@ -90,12 +96,23 @@ impl Http2 {
     /// Reads what one leg has brought, and says what becomes of it.
     pub(crate) fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
         let (leg, mut cur) = (input.leg, Cursor::new(&input));
-        if !cx.judge && self.is_open() && self.has_parted() {
-            // The mode has changed after a block was kept back: what came since has passed in an
-            // encoding that its receiver does not share.
+        if !cx.judge && self.is_open() && self.has_meddled() {
+            // The mode has changed since, and what came has passed as if nothing had been kept
+            // back.
             self.reset(cx, out);
         }
-        while self.is_open() && self.step(leg, &mut cur, cx, out) {}
+        self.direction(leg).part_gone = !cx.judge || cur.is_part_gone();
+        while self.is_open() && !cur.is_torn() && self.step(leg, &mut cur, cx, out) {
+            self.direction(leg).part_gone &= !cx.judge || cur.is_part_gone();
+        }
+        if self.is_open() && cur.is_torn() {
+            // Half of what was not to pass had passed while the connection was only observed.
+            self.reset(cx, out);
+        }
+        if self.is_open() && self.waits_too_much(cx) {
+            cx.report.limit_reached("http2_deferred_bytes");
+            self.reset(cx, out);
+        }
         if self.is_open() {
             self.direction(leg).part_gone =
                 if cx.judge { cur.is_part_gone() } else { !cur.is_at_end() };
@@ -128,7 +145,7 @@ impl Http2 {
     /// stands.
     pub(crate) fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
         for stream in self.streams.take_live() {
-            cx.report.end(cx.now, stream.transaction);
+            cx.report.end(cx.now, stream.into_transaction());
         }
         if let Some(mut transaction) = self.unread.take() {
             // The bytes since then have passed beside the session.
@@ -148,9 +165,14 @@ impl Http2 {
         matches!(self.phase, Phase::Open | Phase::Closing)
     }
 
-    /// Whether blocks of some direction are encoded anew.
-    fn has_parted(&self) -> bool {
-        self.directions.iter().any(|direction| direction.encoder.is_some())
+    /// Whether something was kept from a peer, so that not everything can pass as it comes.
+    fn has_meddled(&self) -> bool {
+        self.streams.keeps_back() || self.directions.iter().any(Direction::has_meddled)
+    }
+
+    /// Whether a peer that takes nothing lets answers of Weir's own pile up.
+    fn waits_too_much(&self, cx: &Cx<'_>) -> bool {
+        self.directions.iter().any(|d| d.deferred.len() > cx.limits.http2_deferred_bytes)
     }
 
     /// Puts frames of Weir's own on the way to a leg, between two of the other one's.
@@ -166,7 +188,8 @@ impl Http2 {
     /// Sets the one alarm to what comes first: a block that is slow, or the second GOAWAY.
     fn set_alarm(&mut self, cx: &Cx<'_>, out: &mut Actions) {
         let slow = self.directions.iter().filter_map(|direction| direction.slow_at(cx));
-        let goodbye = self.goodbye.map(|at| at + GOODBYE).filter(|_| self.phase == Phase::Open);
+        let waits = cx.judge && self.phase == Phase::Open;
+        let goodbye = self.goodbye.map(|at| at + GOODBYE).filter(|_| waits);
         let alarm = slow.chain(goodbye).min().filter(|_| self.is_open());
         if alarm != self.alarm {
             self.alarm = alarm;

@@ -64,6 +64,9 @@ pub const STORE: [&str; 6] = [
     "SET order:{int}",
 ];
 
+pub const STOCK: [&str; 3] =
+    ["grpc.health.v1.Health/Check", "shop.Stock/Reserve", "shop.Stock/Watch"];
+
 /// A kept policy.
 pub fn policy(kept: &Path, name: &str) -> Value {
     let text = fs::read_to_string(kept.join(format!("{name}.yaml"))).unwrap();
@@ -72,12 +75,25 @@ pub fn policy(kept: &Path, name: &str) -> Value {
 
 /// That a side of a policy is one rule, for these peers, with these entries and no more.
 pub fn assert_learned(policy: &Value, side: &str, peers: &[&str], allow: &[&str]) {
+    assert_all_learned(policy, side, &[(peers, allow)]);
+}
+
+/// The same of several rules, in order.
+pub fn assert_all_learned(policy: &Value, side: &str, expected: &[(&[&str], &[&str])]) {
     let rules = policy["spec"][side].as_array().unwrap();
-    assert_eq!(rules.len(), 1, "{policy}");
+    assert_eq!(rules.len(), expected.len(), "{policy}");
     let who = if side == "inbound" { "from" } else { "to" };
-    let cidrs: Vec<Value> = peers.iter().map(|peer| json!({"cidr": peer})).collect();
-    assert_eq!(rules[0][who], json!(cidrs), "{policy}");
-    assert_eq!(rules[0]["allow"], json!(allow), "{policy}");
+    for (rule, (peers, allow)) in rules.iter().zip(expected) {
+        let cidrs: Vec<Value> = peers.iter().map(|peer| json!({"cidr": peer})).collect();
+        assert_eq!(rule[who], json!(cidrs), "{policy}");
+        assert_eq!(rule["allow"], json!(allow), "{policy}");
+        let protocol = match allow[0] {
+            op if op.contains(" /") => "http",
+            op if op.contains('/') => "grpc",
+            _ => "redis",
+        };
+        assert_eq!(rule["protocol"], protocol, "{policy}");
+    }
 }
 
 /// A kept traffic log.

@@ -1,18 +1,21 @@
-//! The shop: a front end and a cart service that speak HTTP, and a store that speaks Redis.
+//! The shop: a front end and a cart service that speak HTTP, a store that speaks Redis, and a
+//! stock that speaks gRPC.
 //!
 //! They are tasks of the demo's process with real sockets between them, which may be in several
 //! network namespaces. Each keeps a
 //! [`Recorder`] of all that it receives, which is how the demo knows what an attack reached.
-//! They are careless on purpose: the cart service decodes paths and obeys override headers,
-//! the store runs any command from anyone.
+//! They are careless on purpose: the cart service decodes paths and obeys override headers, the
+//! store runs any command from anyone, and the stock makes a call of whatever looks like one.
 
 mod cart;
 mod catalogue;
 mod frontend;
+pub(super) mod grpc;
 pub(super) mod http;
 mod outside;
 mod recorder;
 pub(super) mod resp;
+pub(super) mod stock;
 mod store;
 
 use std::io;
@@ -27,7 +30,7 @@ pub(super) use catalogue::PRODUCTS;
 pub(super) use outside::Outside;
 pub(super) use recorder::Recorder;
 
-/// One of the shop's three services.
+/// One of the shop's services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Workload {
     /// Where the customers come in.
@@ -36,11 +39,13 @@ pub(super) enum Workload {
     Cart,
     /// Keeps the data, called by the cart service.
     Store,
+    /// Knows what there is, called by the front end.
+    Stock,
 }
 
 impl Workload {
     /// All of them, outermost first.
-    pub(super) const ALL: [Self; 3] = [Self::Frontend, Self::Cart, Self::Store];
+    pub(super) const ALL: [Self; 4] = [Self::Frontend, Self::Cart, Self::Store, Self::Stock];
 
     /// The name in policies, file names and the transcript.
     pub(super) fn name(self) -> &'static str {
@@ -48,6 +53,7 @@ impl Workload {
             Self::Frontend => "frontend",
             Self::Cart => "cart",
             Self::Store => "store",
+            Self::Stock => "stock",
         }
     }
 
@@ -57,6 +63,7 @@ impl Workload {
             Self::Frontend => 8080,
             Self::Cart => 8081,
             Self::Store => 6379,
+            Self::Stock => 9090,
         }
     }
 }
@@ -99,7 +106,7 @@ impl Door {
     }
 }
 
-/// The three services, bound.
+/// The services, bound.
 pub(super) struct Shop {
     /// The front end.
     pub(super) frontend: Door,
@@ -107,6 +114,8 @@ pub(super) struct Shop {
     pub(super) cart: Door,
     /// The store.
     pub(super) store: Door,
+    /// The stock.
+    pub(super) stock: Door,
 }
 
 /// The services at work; they end when this is dropped.
@@ -121,7 +130,12 @@ impl Shop {
     /// No free port.
     pub(super) async fn bind() -> io::Result<Self> {
         let door = || Door::open(&Origin::Machine, (Ipv4Addr::LOCALHOST, 0).into());
-        Ok(Self { frontend: door().await?, cart: door().await?, store: door().await? })
+        Ok(Self {
+            frontend: door().await?,
+            cart: door().await?,
+            store: door().await?,
+            stock: door().await?,
+        })
     }
 
     /// Binds each service to its port in its pod.
@@ -136,6 +150,7 @@ impl Shop {
             frontend: door(Workload::Frontend).await?,
             cart: door(Workload::Cart).await?,
             store: door(Workload::Store).await?,
+            stock: door(Workload::Stock).await?,
         })
     }
 
@@ -145,16 +160,19 @@ impl Shop {
             Workload::Frontend => &self.frontend,
             Workload::Cart => &self.cart,
             Workload::Store => &self.store,
+            Workload::Stock => &self.stock,
         }
     }
 
-    /// Opens the shop: the front end calls the cart service at `cart`, the cart service the
-    /// store at `store`.
-    pub(super) fn open(self, cart: Line, store: Line) -> Open {
+    /// Opens the shop: the front end calls the cart service at `cart` and the stock at `stock`,
+    /// the cart service the store at `store`.
+    pub(super) fn open(self, cart: Line, store: Line, stock: Line) -> Open {
         let mut tasks = JoinSet::new();
-        tasks.spawn(frontend::serve(self.frontend.listener, self.frontend.recorder, cart));
+        let frontend = self.frontend;
+        tasks.spawn(frontend::serve(frontend.listener, frontend.recorder, cart, stock));
         tasks.spawn(cart::serve(self.cart.listener, self.cart.recorder, store));
         tasks.spawn(store::serve(self.store.listener, self.store.recorder));
+        tasks.spawn(stock::serve(self.stock.listener, self.stock.recorder));
         Open { _tasks: tasks }
     }
 }

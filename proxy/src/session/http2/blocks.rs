@@ -5,7 +5,7 @@ use std::cell::Cell;
 use weir_parsers::http2::hpack::{self, Decoded, FieldList};
 use weir_parsers::http2::{self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, Metadata, flag};
 
-use super::direction::{At, Gathered};
+use super::direction::{At, Gathered, own};
 use super::frames::{held, take};
 use super::stream::{Gone, Known};
 use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
@@ -82,7 +82,7 @@ impl Http2 {
             Front::Broken(reason, code) => self.broken(leg, reason, code, cx, out),
             Front::Long(len) => {
                 let frames = cur.rest().get(..len).unwrap_or_default();
-                match gathered(frames) {
+                match gathered(frames, !cx.judge) {
                     Ok(gathered) => self.direction(leg).at = At::Gathering(Box::new(gathered)),
                     Err(reason) => return self.bad_frame(leg, reason, cx, out),
                 }
@@ -115,6 +115,11 @@ impl Http2 {
     ) -> bool {
         let Some(header) = FrameHeader::read(cur.rest()) else { return false };
         let At::Gathering(gathered) = &mut self.direction(leg).at else { return false };
+        if gathered.passes && cx.judge {
+            // Its beginning has passed while the connection was only observed.
+            self.reset(cx, out);
+            return false;
+        }
         if header.kind != FrameKind::Continuation || header.stream != gathered.stream {
             let reason = Reason::Malformed("continuation_missing");
             return self.broken(leg, reason, ErrorCode::ProtocolError, cx, out);
@@ -147,6 +152,7 @@ impl Http2 {
             return false;
         };
         self.direction(leg).came();
+        self.between(leg, out);
         let block = gathered.block;
         let head = Head {
             stream: gathered.stream,
@@ -220,7 +226,7 @@ impl Http2 {
             return cur.forward(block.frames, out);
         };
         if let Some(update) = block.decoded.update {
-            encoder.resize(update);
+            encoder.resize(own(update));
         }
         let mut encoded = Vec::new();
         encoder.encode(block.fields.iter(), &mut encoded);
@@ -389,12 +395,12 @@ fn one_piece<'a>(
 }
 
 /// The first frames of a block that goes on beyond them.
-fn gathered(frames: &[u8]) -> Result<Gathered, http2::Reason> {
+fn gathered(frames: &[u8], passes: bool) -> Result<Gathered, http2::Reason> {
     let (head, fragment, end) = first_frame(frames)?;
     let mut block = fragment.to_vec();
     let count = continuations(frames.get(end..).unwrap_or_default(), &mut block);
     let Head { stream, end_stream, promised, len, .. } = head;
-    Ok(Gathered { stream, end_stream, promised, block, frames: count, len })
+    Ok(Gathered { stream, end_stream, promised, block, frames: count, len, passes })
 }
 
 /// Appends the fragments of whole CONTINUATION frames. Answers how many there were.

@@ -4,9 +4,9 @@ use weir_parsers::grpc::Piece;
 use weir_parsers::http2::{self, DataLayout, ErrorCode, FRAME_HEADER, FrameHeader, flag};
 
 use super::direction::{At, Content};
-use super::frames::take;
+use super::frames::{held, take};
 use super::stream::{Gone, Known, Stream};
-use super::{Actions, Cursor, Cx, Http2, Leg, answer};
+use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
 use crate::inspect::{self, Part};
 use crate::report::Reason;
 
@@ -27,12 +27,20 @@ impl Http2 {
             Some(Ok(layout)) => layout,
         };
         let (id, last) = (header.stream, header.has(flag::END_STREAM));
-        let whole = cur.rest().len() >= FRAME_HEADER + header.length;
-        if cx.judge && !cx.inspectors.is_empty() && !whole && self.streams.live(id).is_some() {
+        let len = FRAME_HEADER + header.length;
+        if cx.judge
+            && !cx.inspectors.is_empty()
+            && cur.rest().len() < len
+            && self.streams.live(id).is_some()
+        {
             // Nothing of a frame passes before it was looked at.
-            return false;
+            return len > held(cx) && self.too_long(leg, cx, out);
         }
-        self.direction(leg).sent(header.length);
+        self.clear_pings();
+        if !self.direction(leg).sent(header.length) && cx.judge {
+            let reason = Reason::Malformed("window_exceeded");
+            return self.broken(leg, reason, ErrorCode::FlowControlError, cx, out);
+        }
         if layout.content == 0 && !last && self.says_little(leg, cx, out) {
             return false;
         }
@@ -63,13 +71,20 @@ impl Http2 {
             Known::Gone(why, late) => {
                 let passes =
                     !cx.judge || why == Gone::Reset || (why == Gone::Refused && leg == Leg::Server);
-                *late += 1;
+                *late += u32::from(!passes);
                 if !passes && *late > cx.limits.http2_late_frames {
-                    return self.flooded(leg, "http2_late_frames", cx, out);
+                    self.flooded(leg, "http2_late_frames", cx, out);
+                    return false;
                 }
                 passes
             }
-            Known::Closed => !cx.judge || leg == Leg::Server || !self.streams.keeps_back(),
+            Known::Closed => {
+                let passes = !cx.judge || leg == Leg::Server || !self.streams.keeps_back();
+                if !passes && self.says_little(leg, cx, out) {
+                    return false;
+                }
+                passes
+            }
             Known::Idle if cx.judge => return self.idle(leg, cx, out),
             Known::Idle => true,
         };
@@ -166,12 +181,13 @@ impl Http2 {
     /// Flow-controlled bytes that their receiver will never see: the sender gets their window
     /// back.
     fn consumed(&mut self, leg: Leg, len: usize, out: &mut Actions) {
-        match u32::try_from(len) {
-            Ok(len @ 1..) => {
-                self.direction(leg).widen(len);
-                self.send(leg, answer::window_update(0, len), out);
-            }
-            _ => {}
+        let Ok(len @ 1..) = u32::try_from(len) else { return };
+        self.direction(leg).widen(len);
+        let towards = self.direction(leg.other());
+        if towards.is_between() && towards.deferred.is_empty() {
+            out.push(Action::Inject(leg, answer::window_update(0, len).into()));
+        } else {
+            towards.credit = towards.credit.saturating_add(len);
         }
     }
 }

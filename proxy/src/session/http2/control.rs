@@ -11,6 +11,8 @@ use super::stream::{Gone, Known};
 use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
 use crate::report::Reason;
 
+/// The last stream of a GOAWAY that only warns (RFC 9113 §6.8).
+pub(super) const ANY_STREAM: u32 = (1 << 31) - 1;
 /// `RST_STREAM` with this code takes nothing back (RFC 9113 §8.1).
 const NO_ERROR: [u8; 4] = [0; 4];
 
@@ -34,6 +36,7 @@ impl Http2 {
         match header.kind {
             FrameKind::Settings if header.has(flag::ACK) => self.direction(leg).acknowledged(),
             FrameKind::Settings => return self.settings(leg, payload, cur, cx, out),
+            FrameKind::Ping if header.has(flag::ACK) => {}
             FrameKind::Ping => {
                 let most = cx.limits.http2_pings;
                 if self.direction(leg).rates.pings.exceeds(most, cx.now)
@@ -44,13 +47,16 @@ impl Http2 {
             }
             FrameKind::RstStream => {
                 let most = cx.limits.http2_resets;
-                if self.direction(leg).rates.resets.exceeds(most, cx.now)
+                let unanswered = self.streams.live(header.stream).is_some_and(|s| !s.answered);
+                if leg == Leg::Client
+                    && unanswered
+                    && self.direction(leg).rates.resets.exceeds(most, cx.now)
                     && self.flooded(leg, "http2_resets", cx, out)
                 {
                     return false;
                 }
                 pass = self.is_known(leg, header.stream, cx);
-                self.stream_reset(leg, header.stream, payload, cx);
+                self.stream_reset(header.stream, payload, cx);
             }
             FrameKind::WindowUpdate if header.stream == 0 => {
                 let increment = match http2::window_increment(&header, payload) {
@@ -64,6 +70,10 @@ impl Http2 {
             }
             FrameKind::WindowUpdate => pass = self.is_known(leg, header.stream, cx),
             FrameKind::Priority if self.says_little(leg, cx, out) => return false,
+            FrameKind::Priority => pass = self.is_known(leg, header.stream, cx),
+            FrameKind::GoAway if leg == Leg::Server => {
+                return self.server_goes_away(payload, cur, cx, out);
+            }
             _ => {}
         }
         if let Some(stream) = self.streams.live(header.stream) {
@@ -83,16 +93,42 @@ impl Http2 {
         }
     }
 
-    fn stream_reset(&mut self, leg: Leg, id: u32, code: &[u8], cx: &mut Cx<'_>) {
+    fn stream_reset(&mut self, id: u32, code: &[u8], cx: &mut Cx<'_>) {
         if self.streams.live(id).is_none() {
             return;
         }
         let Some(stream) = self.streams.leave(id, Gone::Reset) else { return };
-        // A server that has answered to the end may ask for no more of the request.
+        // Behind a whole answer either side may say that no more of the request is to come.
         let answered = stream.ended[Leg::Server as usize];
         let mut transaction = stream.into_transaction();
-        transaction.complete = answered && leg == Leg::Server && code == NO_ERROR;
+        transaction.complete = answered && code == NO_ERROR;
         cx.report.end(cx.now, transaction);
+    }
+
+    /// The server says goodbye. The client is never told of a later last stream than before
+    /// (RFC 9113 §6.8), which Weir may have told it of.
+    fn server_goes_away(
+        &mut self,
+        payload: &[u8],
+        cur: &mut Cursor<'_>,
+        cx: &Cx<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        let len = FRAME_HEADER + payload.len();
+        let word = |at: usize| payload.get(at..at + 4).and_then(|word| word.try_into().ok());
+        let last = word(0).map_or(u32::MAX, u32::from_be_bytes) & ANY_STREAM;
+        if last <= self.last || !cx.judge {
+            self.last = self.last.min(last);
+            cur.forward(len, out);
+            return true;
+        }
+        let mut frame = answer::go_away(self.last, ErrorCode::NoError);
+        if let (Some(code), Some(place)) = (payload.get(4..8), frame.get_mut(FRAME_HEADER + 4..)) {
+            place.copy_from_slice(code);
+        }
+        cur.discard(len, out);
+        out.push(Action::Inject(Leg::Client, frame.into()));
+        true
     }
 
     /// What a leg says of itself. What sizes Weir's own memory is lowered where it is judged.
@@ -110,6 +146,10 @@ impl Http2 {
             && self.flooded(leg, "http2_settings", cx, out)
         {
             return false;
+        }
+        if waiting >= most as usize {
+            // Observed: which of them are in force cannot be followed.
+            self.direction(leg.other()).unread = true;
         }
         let bad = settings(payload).find_map(|(id, value)| check_setting(id, value).err());
         if let Some(reason) = bad.filter(|_| cx.judge) {
@@ -136,6 +176,9 @@ impl Http2 {
     /// These settings of a leg bind what comes towards it.
     fn announce(&mut self, leg: Leg, settings: &[(u16, u32)], cx: &Cx<'_>) {
         let direction = self.direction(leg.other());
+        if direction.unread {
+            return;
+        }
         let last = |id| settings.iter().rev().find(|(i, _)| *i == id).map(|(_, value)| *value);
         // An encoder may use less than it is offered: what is beyond the limit makes nothing
         // unread before it is used.

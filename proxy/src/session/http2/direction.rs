@@ -21,6 +21,14 @@ const WIDEST: i64 = (1 << 31) - 1;
 /// The initial, and smallest, value of SETTINGS_MAX_FRAME_SIZE.
 pub(super) const FRAME: usize = 16384;
 
+/// The largest table that Weir encodes with: each field is looked up in all of it.
+const OWN_TABLE: usize = 4096;
+
+/// A change of the sender's table, as Weir's own follows it.
+pub(super) fn own(update: SizeUpdate) -> SizeUpdate {
+    SizeUpdate { least: update.least.min(OWN_TABLE), last: update.last.min(OWN_TABLE) }
+}
+
 /// What comes next of a direction.
 #[derive(Debug)]
 pub(super) enum At {
@@ -65,6 +73,8 @@ pub(super) struct Gathered {
     pub(super) frames: u32,
     /// The length of its frames.
     pub(super) len: u64,
+    /// Its frames pass, as the connection is only observed.
+    pub(super) passes: bool,
 }
 
 /// Frames that say little, each with a limit of its own within a minute.
@@ -102,6 +112,8 @@ pub(super) struct Direction {
     pub(super) max_frame: usize,
     /// Frames of Weir's own that wait for the end of one that passes in parts.
     pub(super) deferred: Vec<u8>,
+    /// Window of the other direction that waits with them to be given back.
+    pub(super) credit: u32,
     /// A part of what comes next has passed before it was judged.
     pub(super) part_gone: bool,
     pub(super) rates: Rates,
@@ -126,11 +138,23 @@ impl Direction {
             window: WINDOW,
             max_frame: FRAME,
             deferred: Vec::new(),
+            credit: 0,
             part_gone: false,
             rates: Rates::default(),
             slow: None,
             told: false,
         }
+    }
+
+    /// Whether what it had was not all let through.
+    pub(super) fn has_meddled(&self) -> bool {
+        let consumes = match &self.at {
+            At::Content(content) => !content.pass,
+            At::Rest { pass, .. } => !*pass,
+            At::Gathering(gathered) => !gathered.passes,
+            At::Preface | At::Frame => false,
+        };
+        consumes || self.encoder.is_some() || !self.deferred.is_empty()
     }
 
     /// Whether frames of Weir's own can go out here: between two frames, and behind the SETTINGS
@@ -189,9 +213,10 @@ impl Direction {
     /// receiver's is another from now on.
     pub(super) fn part(&mut self, decoded: &Decoded) {
         match (&mut self.encoder, decoded.update) {
-            (Some(encoder), Some(update)) => encoder.resize(update),
+            (Some(encoder), Some(update)) => encoder.resize(own(update)),
             (None, _) if decoded.changed => {
-                self.encoder = Some(Box::new(Encoder::new(self.decoder.size_limit())));
+                let size = self.decoder.size_limit().min(OWN_TABLE);
+                self.encoder = Some(Box::new(Encoder::new(size)));
             }
             _ => {}
         }
@@ -205,7 +230,7 @@ impl Direction {
         match &mut self.encoder {
             Some(encoder) => {
                 if let Some(due) = due {
-                    encoder.resize(SizeUpdate { least: due, last: due });
+                    encoder.resize(own(SizeUpdate { least: due, last: due }));
                 }
                 encoder.encode(fields, &mut out);
             }
@@ -219,9 +244,10 @@ impl Direction {
         out
     }
 
-    /// So much of the window is used.
-    pub(super) fn sent(&mut self, len: usize) {
+    /// So much of the window is used. Answers false where there was not so much.
+    pub(super) fn sent(&mut self, len: usize) -> bool {
         self.window -= i64::try_from(len).unwrap_or(WIDEST);
+        self.window >= 0
     }
 
     /// The receiver makes room. Answers false where that is more than there can be.

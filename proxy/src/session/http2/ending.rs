@@ -5,14 +5,13 @@ use weir_policy::decide::Refusal;
 use weir_policy::op::Protocol;
 
 use super::content::part;
+use super::control::ANY_STREAM;
+use super::rate::Rate;
 use super::stream::Gone;
 use super::{Action, Actions, Cursor, Cx, GOODBYE, Http2, Leg, Phase, answer};
 use crate::inspect;
 use crate::report::{Detail, Reason, Transaction};
 use crate::session::judge::refused;
-
-/// The last stream of a GOAWAY that only warns (RFC 9113 §6.8).
-const ANY_STREAM: u32 = (1 << 31) - 1;
 
 impl Http2 {
     /// END_STREAM has come from a leg.
@@ -110,8 +109,8 @@ impl Http2 {
     /// No further stream is taken; the connection ends with the last of those under way.
     fn close(&mut self, code: ErrorCode, out: &mut Actions) {
         if self.phase == Phase::Open {
-            let last = self.streams.highest();
-            self.send(Leg::Client, answer::go_away(last, code), out);
+            self.last = self.last.min(self.streams.highest());
+            self.send(Leg::Client, answer::go_away(self.last, code), out);
             self.phase = Phase::Closing;
         }
     }
@@ -150,7 +149,7 @@ impl Http2 {
             Leg::Client => code,
             Leg::Server => ErrorCode::InternalError,
         };
-        let last = self.streams.highest();
+        let last = self.streams.highest().min(self.last);
         if self.direction(Leg::Server).is_between() {
             out.push(Action::Inject(Leg::Client, answer::go_away(last, code).into()));
         }
@@ -196,6 +195,11 @@ impl Http2 {
         true
     }
 
+    /// What may be answered by a PING came (as estimators of bandwidth do): more are expected.
+    pub(super) fn clear_pings(&mut self) {
+        self.directions.iter_mut().for_each(|direction| direction.rates.pings = Rate::default());
+    }
+
     /// A frame came that says little. Answers whether that ends the connection.
     pub(super) fn says_little(&mut self, leg: Leg, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
         let most = cx.limits.http2_empty_frames;
@@ -236,7 +240,8 @@ impl Http2 {
         if self.is_open() && cx.goodbye {
             let begun = self.directions.iter().all(|direction| direction.settled);
             let between = self.directions.iter().all(super::Direction::is_between);
-            if self.streams.is_idle() && between && (!cx.judge || !begun) {
+            let followed = !self.unfollowed && !self.directions.iter().any(|d| d.unread);
+            if self.streams.is_idle() && between && followed && (!cx.judge || !begun) {
                 self.phase = Phase::Over;
                 return out.push(Action::Close);
             }
@@ -244,8 +249,12 @@ impl Http2 {
                 _ if !cx.judge || !begun => {}
                 None => {
                     self.goodbye = Some(cx.now);
-                    let warning = answer::go_away(ANY_STREAM, ErrorCode::NoError);
-                    self.send(Leg::Client, warning, out);
+                    if self.last > ANY_STREAM {
+                        // The server has not said it either.
+                        self.last = ANY_STREAM;
+                        let warning = answer::go_away(ANY_STREAM, ErrorCode::NoError);
+                        self.send(Leg::Client, warning, out);
+                    }
                 }
                 Some(at) if cx.now >= at + GOODBYE => self.close(ErrorCode::NoError, out),
                 Some(_) => {}

@@ -3,7 +3,7 @@
 use weir_parsers::http2::{self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, PREFACE};
 
 use super::direction::{At, FRAME};
-use super::{Actions, Cursor, Cx, Http2, Leg};
+use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
 use crate::config::UnknownFrames;
 use crate::report::Reason;
 
@@ -97,8 +97,7 @@ impl Http2 {
         }
         let len = FRAME_HEADER + header.length;
         if len > held(cx) {
-            let reason = Reason::Limit("http2_frame_bytes");
-            return self.broken(leg, reason, ErrorCode::FrameSizeError, cx, out);
+            return self.too_long(leg, cx, out);
         }
         let Some(frame) = cur.rest().get(..len) else {
             self.direction(leg).waits(cx);
@@ -109,6 +108,12 @@ impl Http2 {
         let go_on = self.control(leg, header, payload, cur, cx, out);
         self.between(leg, out);
         go_on
+    }
+
+    /// A frame that is longer than what may be held of it.
+    pub(super) fn too_long(&mut self, leg: Leg, cx: &mut Cx<'_>, out: &mut Actions) -> bool {
+        let reason = Reason::Limit("http2_frame_bytes");
+        self.broken(leg, reason, ErrorCode::FrameSizeError, cx, out)
     }
 
     fn unknown(
@@ -129,11 +134,15 @@ impl Http2 {
     /// Between two frames: what waited for that goes out.
     pub(super) fn between(&mut self, leg: Leg, out: &mut Actions) {
         let direction = self.direction(leg);
-        if direction.deferred.is_empty() || !direction.is_between() {
+        let waits = direction.credit > 0 || !direction.deferred.is_empty();
+        if !waits || !direction.is_between() {
             return;
         }
-        let bytes = std::mem::take(&mut direction.deferred);
-        out.push(super::Action::Inject(leg.other(), bytes.into()));
+        let mut bytes = std::mem::take(&mut direction.deferred);
+        if direction.credit > 0 {
+            bytes.extend(answer::window_update(0, std::mem::take(&mut direction.credit)));
+        }
+        out.push(Action::Inject(leg.other(), bytes.into()));
     }
 
     /// A frame against the rules of RFC 9113 §6.

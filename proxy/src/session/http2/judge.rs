@@ -2,6 +2,7 @@
 
 use weir_parsers::grpc;
 use weir_parsers::http2::RequestHead;
+use weir_policy::decide::Violation;
 use weir_policy::op::{GrpcOp, HttpOp, Operation, Protocol};
 
 use super::Cx;
@@ -24,13 +25,16 @@ impl<'a> Asked<'a> {
     pub(super) fn of(head: &RequestHead<'a>, cx: &Cx<'_>) -> Self {
         let kind = head.content_type.and_then(grpc::content_type);
         let kind = kind.filter(|_| head.method == b"POST");
+        let overrides = head.override_header.is_some();
         let call = kind.filter(|_| head.query.is_none()).and_then(|_| grpc::method(head.path));
         let required = cx.admission.protocol;
         match call {
             Some((service, method)) if required != Some(Protocol::Http) => {
                 let authority = head.authority;
                 let operation = Operation::Grpc(GrpcOp { service, method, authority });
-                Self { operation, kind, wrong: None }
+                // No entry of a call can name such a field, and a server may heed it.
+                let wrong = overrides.then_some(Reason::Policy(Violation::OverrideHeader));
+                Self { operation, kind, wrong }
             }
             _ => {
                 let wrong = match (required, kind) {

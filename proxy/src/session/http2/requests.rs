@@ -39,7 +39,7 @@ impl Http2 {
                 true
             }
             Known::Gone(why, late) => {
-                *late += 1;
+                *late += u32::from(why != Gone::Reset);
                 if cx.judge && *late > cx.limits.http2_late_frames {
                     self.flooded(Leg::Client, "http2_late_frames", cx, out);
                     return false;
@@ -96,7 +96,10 @@ impl Http2 {
             // GOAWAY told the client that it is left to another connection.
             self.streams.leave(id, Gone::Refused);
             self.keep_back(Leg::Client, block, cur, cx, out);
-            return true;
+            if self.goodbye.is_none() {
+                cx.report.limit_reached("http2_refusals");
+            }
+            return !self.says_little(Leg::Client, cx, out);
         }
         if block.is_too_long(cx) {
             let reason = Reason::Limit("head_bytes");
@@ -142,6 +145,7 @@ impl Http2 {
             return self.refuse(block, transaction, Err(answer), cur, cx, out);
         }
         let followed = asked.kind.is_some_and(|kind| kind != grpc::Kind::WebText);
+        transaction.is_stream = true;
         let stream = Stream {
             transaction,
             ended: [false; 2],
@@ -181,6 +185,7 @@ impl Http2 {
         }
         cx.report.end(cx.now, transaction);
         // What follows of it passes as it comes.
+        self.unfollowed = true;
         self.streams.leave(block.stream, Gone::Reset);
         cur.forward(block.frames, out);
         true

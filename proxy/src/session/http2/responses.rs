@@ -48,7 +48,7 @@ impl Http2 {
                 self.unexpected(block, Reason::Malformed("response_unexpected"), cur, cx, out)
             }
             Known::Gone(why, late) => {
-                *late += 1;
+                *late += u32::from(why != Gone::Reset);
                 if cx.judge && *late > cx.limits.http2_late_frames {
                     self.flooded(Leg::Server, "http2_late_frames", cx, out);
                     return false;
@@ -123,7 +123,7 @@ fn read_trailers(stream: &mut Stream, block: &Block<'_>, cx: &Cx<'_>) -> Result<
     if !block.end_stream {
         return Err((Reason::Malformed("trailers_not_last"), ErrorCode::ProtocolError));
     }
-    let trailers = http2::trailers(block.fields, block.metadata).map_err(malformed)?;
+    let trailers = http2::response_trailers(block.fields, block.metadata).map_err(malformed)?;
     if stream.kind.is_some()
         && let Some(code) = trailers.grpc_status
     {

@@ -70,6 +70,7 @@ impl Stream {
     /// What its record says when it ends.
     pub(super) fn into_transaction(self) -> Transaction {
         let mut transaction = self.transaction;
+        transaction.compressed = self.messages.iter().flatten().any(Messages::compressed);
         transaction.messages =
             self.messages.map(|[client, server]| [client.count(), server.count()]);
         transaction

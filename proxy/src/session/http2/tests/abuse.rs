@@ -20,13 +20,12 @@ fn ended(pair: &mut Pair, error: ErrorCode, reason: &str) {
 
 #[test]
 fn floods() {
-    let floods: [(&str, Vec<u8>); 6] = [
+    let floods: [(&str, Vec<u8>); 5] = [
         ("http2_pings", frame(FrameKind::Ping, 0, 0, &[0; 8])),
         ("http2_settings", answer::settings(&[])),
         ("http2_empty_frames", data(1, false, b"")),
         ("http2_empty_frames", frame(FrameKind::Priority, 0, 1, &[0, 0, 0, 3, 1])),
         ("http2_empty_frames", frame(FrameKind::Unknown(0x42), 0, 0, b"grease")),
-        ("http2_resets", answer::rst_stream(1, ErrorCode::Cancel)),
     ];
     for (limit, flood) in floods {
         let mut pair = Pair::new("http");
@@ -34,7 +33,6 @@ fn floods() {
         limits.http2_pings = 10;
         limits.http2_settings = 11;
         limits.http2_empty_frames = 10;
-        limits.http2_resets = 10;
         let headers = pair.client.headers(1, false, &post("/ok"));
         pair.driver.client(headers);
         pair.driver.client(flood.repeat(10));
@@ -43,6 +41,17 @@ fn floods() {
         ended(&mut pair, ErrorCode::EnhanceYourCalm, limit);
         assert_eq!(pair.driver.records.limits, [limit]);
     }
+}
+
+#[test]
+fn streams_that_are_reset_at_once() {
+    let mut pair = Pair::new("http");
+    pair.driver.limits.http2_resets = 10;
+    for stream in (1..23).step_by(2) {
+        pair.asks(stream, "/ok");
+        pair.driver.client(answer::rst_stream(stream, ErrorCode::Cancel));
+    }
+    ended(&mut pair, ErrorCode::EnhanceYourCalm, "http2_resets");
 }
 
 #[test]
@@ -151,6 +160,29 @@ fn a_block_that_cannot_be_decoded() {
     let got = pair.client_got();
     let compression = code(ErrorCode::CompressionError);
     assert_eq!(got, [Got::GoAway { last: 0, code: compression }]);
+}
+
+#[test]
+fn more_than_the_window() {
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, false, &post("/ok"));
+    pair.driver.client([headers, data(1, false, &[7; 16_000]).repeat(4)].concat());
+    assert!(!pair.driver.ended.closed);
+    pair.driver.client(data(1, false, &[7; 16_000]));
+    ended(&mut pair, ErrorCode::FlowControlError, "window_exceeded");
+}
+
+#[test]
+fn a_client_that_takes_nothing_cannot_make_answers_pile_up() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    let headers = pair.server.headers(1, false, &ok());
+    pair.driver.server([headers, data(1, false, &[7; 100])[..50].to_vec()].concat());
+    for stream in (3..20_001).step_by(2) {
+        pair.asks(stream, "/evil");
+    }
+    assert!(pair.driver.ended.client_reset && pair.driver.ended.server_reset);
+    assert_eq!(pair.driver.records.limits, ["http2_deferred_bytes"]);
 }
 
 #[test]

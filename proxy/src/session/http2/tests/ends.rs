@@ -27,6 +27,28 @@ fn a_goodbye_has_two_steps() {
 }
 
 #[test]
+fn no_goodbye_names_a_later_stream_than_one_before() {
+    // The server's comes first.
+    let mut pair = Pair::new("http");
+    for stream in [1, 3, 5] {
+        pair.asks(stream, "/ok");
+    }
+    pair.driver.server(answer::go_away(3, ErrorCode::NoError));
+    pair.driver.say_goodbye();
+    pair.driver.sleep(Duration::from_secs(1));
+    let last = Got::GoAway { last: 3, code: NONE };
+    assert_eq!(pair.client_got(), [last.clone(), last.clone()]);
+    // Weir's comes first.
+    let mut pair = Pair::refusing("http", weir_policy::decide::Refusal::Close);
+    pair.asks(1, "/ok");
+    pair.asks(3, "/evil");
+    assert_eq!(pair.client_got().last(), Some(&last));
+    pair.driver.server(answer::go_away((1 << 31) - 1, ErrorCode::InternalError));
+    let code = code(ErrorCode::InternalError);
+    assert_eq!(pair.client_got(), [Got::GoAway { last: 3, code }]);
+}
+
+#[test]
 fn what_is_at_rest_and_observed_closes() {
     let mut pair = Pair::observed("http");
     pair.driver.say_goodbye();

@@ -3,6 +3,7 @@
 mod abuse;
 mod content;
 mod ends;
+mod modes;
 mod peers;
 mod refuses;
 mod settings;

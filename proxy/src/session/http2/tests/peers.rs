@@ -212,6 +212,11 @@ impl Pair {
         self.server.receive(self.driver.towards(Leg::Server), true)
     }
 
+    /// Whether the client's blocks are encoded anew.
+    pub(super) fn has_parted(&self) -> bool {
+        self.driver.session.directions[Leg::Client as usize].encoder.is_some()
+    }
+
     /// The client asks for this path, to the end of the request.
     pub(super) fn asks(&mut self, stream: u32, path: &str) {
         let headers = self.client.headers(stream, true, &get(path));

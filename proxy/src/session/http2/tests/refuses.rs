@@ -32,11 +32,11 @@ fn passes(pair: &mut Pair, stream: u32) {
 fn tables_part_and_go_on() {
     let mut pair = Pair::new("http");
     passes(&mut pair, 1);
-    assert!(!pair.driver.session.has_parted());
+    assert!(!pair.has_parted());
     pair.asks(3, "/evil");
     assert_eq!(pair.server_got(), []);
     refusal(&mut pair, 3);
-    assert!(pair.driver.session.has_parted(), "/evil is in the client's table alone");
+    assert!(pair.has_parted(), "/evil is in the client's table alone");
     for stream in (5..205).step_by(2) {
         passes(&mut pair, stream);
     }
@@ -54,7 +54,7 @@ fn what_is_in_no_table_parts_nothing() {
     pair.asks(3, "/evil");
     refusal(&mut pair, 3);
     passes(&mut pair, 5);
-    assert!(!pair.driver.session.has_parted());
+    assert!(!pair.has_parted());
 }
 
 #[test]
@@ -188,6 +188,33 @@ fn a_policy_may_ask_for_more_than_an_answer() {
     let mut pair = Pair::refusing("http", Refusal::Reset);
     pair.asks(1, "/evil");
     assert!(pair.driver.ended.client_reset && pair.driver.ended.server_reset);
+}
+
+#[test]
+fn a_call_with_an_override_field_is_refused() {
+    let mut pair = Pair::new("grpc");
+    let fields = [&call("/shop.Cart/Add")[..], &[("x-original-url", "/admin")]].concat();
+    let headers = pair.client.headers(1, false, &fields);
+    pair.driver.client(headers);
+    assert_eq!(pair.server_got(), []);
+    assert_eq!(pair.words(), ["shop.Cart/Add refused override_header +"]);
+}
+
+#[test]
+fn windows_wait_together_for_the_end_of_a_frame() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/ok");
+    let frame = data(1, false, &[7; 100]);
+    let headers = pair.server.headers(1, false, &ok());
+    pair.driver.server([headers, frame[..50].to_vec()].concat());
+    let headers = pair.client.headers(3, false, &post("/evil"));
+    pair.driver.client(headers);
+    for _ in 0..1000 {
+        pair.driver.client(data(3, false, b"x"));
+    }
+    assert_eq!(pair.client_got().len(), 1);
+    pair.driver.server(&frame[50..]);
+    assert_eq!(pair.client_got().last(), Some(&Got::Window(0, 1000)));
 }
 
 #[test]
