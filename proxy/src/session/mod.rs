@@ -223,7 +223,7 @@ impl Session {
             Detected::Silent => return,
             found if wrong => Kind::Wrong(found.label()),
             Detected::Http2 => {
-                let state = State::Http2(Box::new(Http2::new(self.options.unknown_frames)));
+                let state = State::Http2(Box::new(Http2::found(self.options.unknown_frames)));
                 return self.read(state, input, look.pass, cx, out);
             }
             Detected::Http1 => {

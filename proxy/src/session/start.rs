@@ -24,7 +24,7 @@ impl Session {
             // A server of HTTP/2 may send its SETTINGS first, whose length is below 2^16.
             Leg::Server if data.first().is_none_or(|first| *first == 0) && !input.eof => return,
             Leg::Client if common == PREFACE.len() && begins => {
-                State::Http2(Box::new(Http2::new(self.options.unknown_frames)))
+                State::Http2(Box::new(Http2::found(self.options.unknown_frames)))
             }
             Leg::Client if begins && !input.eof && !(data.is_empty() && cx.goodbye) => {
                 if !data.is_empty() && !std::mem::replace(&mut starting.waits, true) {

@@ -184,7 +184,7 @@ impl Http2 {
         let Ok(len @ 1..) = u32::try_from(len) else { return };
         self.direction(leg).widen(len);
         let towards = self.direction(leg.other());
-        if towards.is_between() && towards.deferred.is_empty() {
+        if towards.takes_own() && towards.deferred.is_empty() {
             out.push(Action::Inject(leg, answer::window_update(0, len).into()));
         } else {
             towards.credit = towards.credit.saturating_add(len);

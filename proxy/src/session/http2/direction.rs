@@ -154,18 +154,28 @@ impl Direction {
             At::Gathering(gathered) => !gathered.passes,
             At::Preface | At::Frame => false,
         };
-        consumes || self.encoder.is_some() || !self.deferred.is_empty()
+        consumes || self.encoder.is_some() || self.has_deferred()
     }
 
-    /// Whether frames of Weir's own can go out here: between two frames, and behind the SETTINGS
-    /// that each side begins with.
+    /// Whether frames of Weir's own can go out here: not within a frame, nor before the SETTINGS
+    /// that must come first (RFC 9113 §3.4).
+    pub(super) fn takes_own(&self) -> bool {
+        self.settled && self.is_between()
+    }
+
+    /// Whether something of Weir's own waits to go out here.
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() || self.credit > 0
+    }
+
+    /// Whether no frame has passed in part.
     pub(super) fn is_between(&self) -> bool {
         let passing = match &self.at {
             At::Content(content) => content.pass,
             At::Rest { pass, .. } => *pass,
             At::Preface | At::Frame | At::Gathering(_) => false,
         };
-        !passing && !self.part_gone && self.settled
+        !passing && !self.part_gone
     }
 
     /// The receiver offers a table of this size, or says nothing of it.

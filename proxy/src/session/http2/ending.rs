@@ -150,7 +150,7 @@ impl Http2 {
             Leg::Server => ErrorCode::InternalError,
         };
         let last = self.streams.highest().min(self.last);
-        if self.direction(Leg::Server).is_between() {
+        if self.direction(Leg::Server).takes_own() {
             out.push(Action::Inject(Leg::Client, answer::go_away(last, code).into()));
         }
         out.push(Action::Reset(Leg::Server));
@@ -260,7 +260,14 @@ impl Http2 {
                 Some(_) => {}
             }
         }
-        if self.phase == Phase::Closing && self.streams.is_idle() {
+        self.close_at_rest(out);
+    }
+
+    /// The end of a connection that takes no further streams: the last one is over, and what was
+    /// said to it is on its way.
+    pub(super) fn close_at_rest(&mut self, out: &mut Actions) {
+        let waits = self.directions.iter().any(super::Direction::has_deferred);
+        if self.phase == Phase::Closing && self.streams.is_idle() && !waits {
             self.phase = Phase::Over;
             out.push(Action::Close);
         }

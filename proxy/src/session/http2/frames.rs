@@ -134,8 +134,7 @@ impl Http2 {
     /// Between two frames: what waited for that goes out.
     pub(super) fn between(&mut self, leg: Leg, out: &mut Actions) {
         let direction = self.direction(leg);
-        let waits = direction.credit > 0 || !direction.deferred.is_empty();
-        if !waits || !direction.is_between() {
+        if !direction.has_deferred() || !direction.takes_own() {
             return;
         }
         let mut bytes = std::mem::take(&mut direction.deferred);

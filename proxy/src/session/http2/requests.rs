@@ -74,8 +74,13 @@ impl Http2 {
         cx: &Cx<'_>,
         out: &mut Actions,
     ) {
-        // Nobody waits for it: it passes only where the receiver needs it for its table.
-        if why == Gone::Reset && self.direction(leg).encoder.is_none() && block.is_at_hand() {
+        // Nobody waits for it: it passes only where the receiver needs it for its table. What is
+        // no trailers was not judged, and a server that has forgotten the stream could take it for
+        // a request.
+        let trailers = block.end_stream && http2::trailers(block.fields, block.metadata).is_ok();
+        let harmless = !cx.judge || leg == Leg::Server || (trailers && !block.is_too_long(cx));
+        let needed = self.direction(leg).encoder.is_none();
+        if why == Gone::Reset && needed && harmless && block.is_at_hand() {
             self.pass(leg, block, cur, cx, out);
         } else {
             self.keep_back(leg, block, cur, cx, out);

@@ -221,6 +221,40 @@ fn the_server_pushes_nothing_and_answers_what_was_asked() {
 }
 
 #[test]
+fn what_waits_for_a_frame_that_stalls_is_bounded() {
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, false, &post("/evil"));
+    pair.driver.client(headers);
+    assert_eq!(pair.client_got().len(), 2);
+    let stalled = frame(FrameKind::Unknown(0x42), 0, 0, b"grease");
+    pair.driver.server(&stalled[..10]);
+    for _ in 0..1000 {
+        pair.driver.client(data(1, false, b"12"));
+    }
+    assert!(pair.driver.session.directions[Leg::Server as usize].deferred.is_empty());
+    pair.driver.server(&stalled[10..]);
+    assert_eq!(pair.client_got()[1..], [Got::Window(0, 2000)]);
+}
+
+#[test]
+fn a_request_on_a_stream_that_was_reset_does_not_pass() {
+    for by_client in [true, false] {
+        let mut pair = Pair::new("http");
+        pair.asks(1, "/ok");
+        let reset = answer::rst_stream(1, ErrorCode::Cancel);
+        match by_client {
+            true => pair.driver.client(reset),
+            false => pair.driver.server(reset),
+        }
+        pair.server_got();
+        pair.asks(1, "/evil");
+        assert_eq!(pair.server_got(), []);
+        pair.asks(3, "/ok");
+        assert!(matches!(pair.server_got()[..], [Got::Headers { stream: 3, .. }]));
+    }
+}
+
+#[test]
 fn a_hundred_thousand_refusals_leave_nothing() {
     let mut pair = Pair::new("http");
     for stream in (1..200_001).step_by(2) {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use weir_parsers::http2::ErrorCode;
+use weir_parsers::http2::{ErrorCode, FrameKind, PREFACE};
+use weir_policy::decide::Refusal;
 
-use super::peers::{Got, code, data, post};
+use super::peers::{Got, code, data, frame, post};
 use super::*;
 
 const NONE: u32 = ErrorCode::NoError as u32;
@@ -46,6 +47,76 @@ fn no_goodbye_names_a_later_stream_than_one_before() {
     pair.driver.server(answer::go_away((1 << 31) - 1, ErrorCode::InternalError));
     let code = code(ErrorCode::InternalError);
     assert_eq!(pair.client_got(), [Got::GoAway { last: 3, code }]);
+}
+
+#[test]
+fn nothing_passes_behind_the_end() {
+    let ping = frame(FrameKind::Ping, 0, 0, &[0; 8]);
+    let mut pair = Pair::refusing("http", Refusal::Close);
+    let headers = pair.client.headers(1, true, &get("/evil"));
+    pair.driver.client([headers, ping.clone()].concat());
+    assert!(pair.driver.ended.closed);
+    assert_eq!(pair.server_got(), []);
+    let mut pair = Pair::refusing("http", Refusal::Close);
+    pair.asks(1, "/ok");
+    pair.asks(3, "/evil");
+    let headers = pair.server.headers(1, true, &ok());
+    pair.client_got();
+    pair.driver.server([headers, ping].concat());
+    assert!(pair.driver.ended.closed);
+    assert_eq!(pair.client_got().len(), 1);
+}
+
+#[test]
+fn a_refusal_comes_behind_the_server_s_settings() {
+    let mut pair = Pair::silent("http");
+    let headers = pair.client.headers(1, true, &get("/evil"));
+    pair.driver.client([PREFACE.to_vec(), answer::settings(&[]), headers].concat());
+    assert_eq!(pair.client_got(), []);
+    pair.driver.server(answer::settings(&[]));
+    let got = pair.client_got();
+    assert!(matches!(got[..], [Got::Settings(_), Got::Headers { stream: 1, .. }]), "{got:?}");
+}
+
+#[test]
+fn what_the_server_said_first_comes_first() {
+    let mut pair = Pair::silent("http");
+    pair.driver.session = Http2::found(UnknownFrames::Pass);
+    pair.driver.admission.refusal = Some(Refusal::Close);
+    let headers = pair.client.headers(1, true, &get("/evil"));
+    // The relay has held what the server said until the preface told what is spoken.
+    pair.driver.client([PREFACE.to_vec(), answer::settings(&[]), headers].concat());
+    assert_eq!(pair.server_got(), []);
+    let ping = frame(FrameKind::Ping, 0, 0, &[0; 8]);
+    pair.driver.server([answer::settings(&[]), ping].concat());
+    let got = pair.client_got();
+    assert!(
+        matches!(
+            got[..],
+            [
+                Got::Settings(_),
+                Got::Other(FrameKind::Ping, 0),
+                Got::Headers { stream: 1, .. },
+                Got::GoAway { .. }
+            ]
+        ),
+        "{got:?}"
+    );
+    assert!(pair.driver.ended.closed);
+    assert_eq!(pair.server_got().len(), 1);
+}
+
+#[test]
+fn a_refusal_behind_a_frame_that_stalls_is_told_before_the_end() {
+    let mut pair = Pair::refusing("http", Refusal::Close);
+    let stalled = frame(FrameKind::Unknown(0x42), 0, 0, b"grease");
+    pair.driver.server(&stalled[..10]);
+    pair.asks(1, "/evil");
+    assert!(!pair.driver.ended.closed);
+    pair.driver.server(&stalled[10..]);
+    assert!(pair.driver.ended.closed);
+    let got = pair.client_got();
+    assert!(matches!(got[1..], [Got::Headers { stream: 1, .. }, Got::GoAway { .. }]), "{got:?}");
 }
 
 #[test]
