@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use weir_parsers::http2::hpack::{Decoder, Encoder, Field, FieldList, encode_plain};
-use weir_parsers::http2::{request, response, trailers};
+use weir_parsers::http2::{Metadata, request, response, trailers};
 
 fuzz_target!(|input: &[u8]| {
     let Some((&seed, mut rest)) = input.split_first() else { return };
@@ -55,7 +55,8 @@ fn texts(list: &FieldList) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// A list is a request, a response or trailers, or none of them; never two, unless it is empty.
 fn heads(fields: &FieldList) {
-    let (request, response) = (request(fields, Metadata::Binary), response(fields, Metadata::Binary));
+    let (request, response) =
+        (request(fields, Metadata::Binary), response(fields, Metadata::Binary));
     let trailers = trailers(fields, Metadata::Binary).is_ok();
     if let Ok(head) = &request {
         assert!(matches!(head.path, b"*" | b"" | [b'/', ..]));

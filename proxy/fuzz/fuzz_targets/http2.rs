@@ -88,7 +88,7 @@ fn check(script: &Script, judged: &Outcomes, port: u16, strict: bool) {
     if !strict {
         return;
     }
-    assert_eq!(judged.ended, None, "nobody did anything wrong");
+    assert_eq!(judged.ended, None, "nobody did wrong: {:?}", judged.records);
     for (sent, got) in sent.iter().zip(&got) {
         let (sent, got) = (passes(script, sent), passes(script, got));
         if let Some(at) = (0..sent.len().max(got.len())).find(|at| sent.get(*at) != got.get(*at)) {

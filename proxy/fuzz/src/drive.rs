@@ -279,6 +279,7 @@ impl Report for Records {
             bytes_in: 0,
             bytes_out: 0,
             messages: None,
+            compressed: false,
             first_byte: None,
             is_stream: false,
             learned: weir::learn::Learned::default(),

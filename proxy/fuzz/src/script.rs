@@ -94,6 +94,10 @@ pub fn script(input: &[u8], port: u16, most_table: usize) -> Script {
     peers.peers[0].queue.extend_from_slice(PREFACE);
     peers.settings(0);
     peers.settings(1);
+    if port != HTTP && port != GRPC {
+        // Where the protocol is looked for, a server that speaks first is no HTTP/2 server.
+        peers.flush(0);
+    }
     while !peers.input.is_empty() {
         peers.step();
     }
@@ -185,7 +189,11 @@ impl Peers<'_> {
             (b"x-one", &value),
         ];
         if what & 0x80 != 0 {
-            let long = vec![b'x'; usize::from(self.byte()) * 97];
+            let long = match self.byte() {
+                // Past what one frame holds; seldom, as each byte may be a read.
+                size @ 250.. => vec![b'x'; usize::from(size) * 97],
+                size => vec![b'x'; size.into()],
+            };
             let name: &[u8] = match how & 3 {
                 0 => b"x-http-method-override",
                 _ => b"cookie",
