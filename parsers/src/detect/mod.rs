@@ -173,6 +173,10 @@ impl Detector {
         if spent {
             return self.unknown(Unknown::Budget);
         }
+        if bytes.data.is_empty() && !bytes.eof {
+            // Behind a PROXY header: what comes next may have been in the same read.
+            return Detection::More { server_first: self.server_first };
+        }
         self.ends()
     }
 

@@ -76,6 +76,11 @@ impl Http2 {
                     self.flooded(leg, "http2_late_frames", cx, out);
                     return false;
                 }
+                if !passes && why == Gone::Refused && *late == 1 && !last {
+                    // RFC 9113 §8.1: the rest need not be sent. A short body comes to its end by
+                    // itself, and some clients take a reset in its middle for a failure.
+                    self.send(leg, answer::rst_stream(id, ErrorCode::NoError), out);
+                }
                 passes
             }
             Known::Closed => {

@@ -67,16 +67,18 @@ impl Http2 {
         let Some(stream) = self.streams.leave(id, Gone::Cut) else { return };
         let mut transaction = stream.into_transaction();
         self.send(Leg::Server, answer::rst_stream(id, ErrorCode::Cancel), out);
-        self.answer(id, answer::Answer::refusal(kind), ended, &mut transaction, cx, out);
+        self.answer(id, answer::Answer::refusal(kind), &mut transaction, cx, out);
+        if !ended {
+            self.send(Leg::Client, answer::rst_stream(id, ErrorCode::NoError), out);
+        }
         cx.report.end(cx.now, transaction);
     }
 
-    /// Answers a stream in the server's place, and asks for no more of its request.
+    /// Answers a stream in the server's place.
     pub(super) fn answer(
         &mut self,
         id: u32,
         answer: answer::Answer,
-        ended: bool,
         transaction: &mut Transaction,
         cx: &Cx<'_>,
         out: &mut Actions,
@@ -86,10 +88,6 @@ impl Http2 {
         let mut frames = Vec::with_capacity(160);
         let block = self.direction(Leg::Server).encode_own(&fields);
         answer::block(id, true, None, &block, &mut frames);
-        if !ended {
-            // RFC 9113 §8.1: the client need not send the rest.
-            frames.extend_from_slice(&answer::rst_stream(id, ErrorCode::NoError));
-        }
         self.send(Leg::Client, frames, out);
     }
 

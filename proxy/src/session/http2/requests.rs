@@ -218,7 +218,7 @@ impl Http2 {
         self.keep_back(Leg::Client, block, cur, cx, out);
         match answer {
             Err(answer) => {
-                self.answer(id, answer, block.end_stream, &mut transaction, cx, out);
+                self.answer(id, answer, &mut transaction, cx, out);
             }
             Ok(code) => {
                 transaction.complete = true;

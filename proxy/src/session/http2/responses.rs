@@ -75,10 +75,8 @@ impl Http2 {
         if cx.judge {
             return self.broken(Leg::Server, reason, ErrorCode::ProtocolError, cx, out);
         }
-        if block.promised.is_some() {
-            let transaction = unreadable(reason, cx);
-            cx.report.end(cx.now, transaction);
-        }
+        let transaction = unreadable(reason, cx);
+        cx.report.end(cx.now, transaction);
         cur.forward(block.frames, out);
         true
     }

@@ -225,15 +225,16 @@ fn what_waits_for_a_frame_that_stalls_is_bounded() {
     let mut pair = Pair::new("http");
     let headers = pair.client.headers(1, false, &post("/evil"));
     pair.driver.client(headers);
-    assert_eq!(pair.client_got().len(), 2);
+    assert_eq!(pair.client_got().len(), 1);
     let stalled = frame(FrameKind::Unknown(0x42), 0, 0, b"grease");
     pair.driver.server(&stalled[..10]);
     for _ in 0..1000 {
         pair.driver.client(data(1, false, b"12"));
     }
-    assert!(pair.driver.session.directions[Leg::Server as usize].deferred.is_empty());
+    let waiting = &pair.driver.session.directions[Leg::Server as usize].deferred;
+    assert_eq!(waiting.len(), 13, "that no more of it is wanted");
     pair.driver.server(&stalled[10..]);
-    assert_eq!(pair.client_got()[1..], [Got::Window(0, 2000)]);
+    assert_eq!(pair.client_got().last(), Some(&Got::Window(0, 2000)));
 }
 
 #[test]

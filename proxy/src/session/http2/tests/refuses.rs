@@ -70,7 +70,7 @@ fn a_call_is_refused_with_trailers_alone() {
     let field = |name| &fields.iter().find(|field| field.0 == name).unwrap().1;
     assert_eq!((&**field(":status"), &**field("grpc-status")), ("200", "7"));
     assert!(field("grpc-message").contains("conn-2"));
-    assert_eq!(got[1..], [Got::Reset(3, code(ErrorCode::NoError))]);
+    assert_eq!(got.len(), 1);
 }
 
 #[test]
@@ -95,10 +95,10 @@ fn a_body_that_nobody_takes_gets_its_window_back() {
     let mut pair = Pair::new("http");
     let headers = pair.client.headers(1, false, &post("/evil"));
     pair.driver.client(headers);
-    let got = pair.client_got();
-    assert_eq!(got[1..], [Got::Reset(1, code(ErrorCode::NoError))]);
+    refusal(&mut pair, 1);
     pair.driver.client([data(1, false, &[7; 1000]), padded(1, true, &[7; 500], 99)].concat());
-    assert_eq!(pair.client_got(), [Got::Window(0, 1000), Got::Window(0, 600)]);
+    let enough = Got::Reset(1, code(ErrorCode::NoError));
+    assert_eq!(pair.client_got(), [enough, Got::Window(0, 1000), Got::Window(0, 600)]);
     assert_eq!(pair.server_got(), []);
     passes(&mut pair, 3);
 }
