@@ -48,9 +48,6 @@ pub(crate) struct Http2 {
     /// What becomes of frames of unknown types where they are judged.
     unknown: UnknownFrames,
     phase: Phase,
-    /// The client's preface has told what is spoken, and what the server has said meanwhile comes
-    /// before the rest.
-    found: bool,
     refusals: Rate,
     /// The last stream that a GOAWAY has told the client of: no later one may name a higher.
     last: u32,
@@ -86,7 +83,6 @@ impl Http2 {
             directions: [Direction::new(At::Preface), Direction::new(At::Frame)],
             streams: Streams::default(),
             phase: Phase::Open,
-            found: false,
             refusals: Rate::default(),
             last: u32::MAX,
             unfollowed: false,
@@ -95,12 +91,6 @@ impl Http2 {
             unread: None,
             alarm: None,
         }
-    }
-
-    /// One that was found by its preface. Bytes of the server may have been held: they are to be
-    /// handed in after the first of the client's.
-    pub(crate) fn found(unknown: UnknownFrames) -> Self {
-        Self { found: true, ..Self::new(unknown) }
     }
 
     /// Reads what one leg has brought, and says what becomes of it.
@@ -112,11 +102,7 @@ impl Http2 {
             self.reset(cx, out);
         }
         self.direction(leg).part_gone = !cx.judge || cur.is_part_gone();
-        while self.is_open()
-            && !cur.is_torn()
-            && !self.waits_for_server(leg)
-            && self.step(leg, &mut cur, cx, out)
-        {
+        while self.is_open() && !cur.is_torn() && self.step(leg, &mut cur, cx, out) {
             // What comes behind the end must not pass because it came in the same read.
             self.close_at_rest(out);
             self.direction(leg).part_gone &= !cx.judge || cur.is_part_gone();
@@ -129,7 +115,7 @@ impl Http2 {
             cx.report.limit_reached("http2_deferred_bytes");
             self.reset(cx, out);
         }
-        if self.is_open() && !self.waits_for_server(leg) {
+        if self.is_open() {
             self.direction(leg).part_gone =
                 if cx.judge { cur.is_part_gone() } else { !cur.is_at_end() };
             self.between(leg, out);
@@ -139,9 +125,6 @@ impl Http2 {
         }
         if self.phase == Phase::Over {
             cur.discard_rest(out);
-        }
-        if leg == Leg::Server && std::mem::take(&mut self.found) {
-            out.push(Action::Resume(Leg::Client));
         }
         self.disposed[leg as usize] += cur.taken();
         self.farewell(cx, out);
@@ -177,13 +160,6 @@ impl Http2 {
 
     fn direction(&mut self, from: Leg) -> &mut Direction {
         &mut self.directions[from as usize]
-    }
-
-    /// Whether the client's frames wait until what was held of the server has been read: which of
-    /// them came first must not depend on how much came with the preface.
-    fn waits_for_server(&self, leg: Leg) -> bool {
-        let [client, _] = &self.directions;
-        leg == Leg::Client && self.found && !matches!(client.at, At::Preface)
     }
 
     /// Whether bytes are still read.

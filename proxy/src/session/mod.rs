@@ -101,6 +101,8 @@ struct Detecting {
 pub struct Session {
     state: State,
     options: Options,
+    /// The client's bytes are held until the server's have been read that came before them.
+    client_waits: bool,
 }
 
 enum State {
@@ -131,7 +133,7 @@ impl Session {
                 State::Detect(Detecting { detect: Detect::new(options.redis_inline), since: None })
             }
         };
-        Self { state, options }
+        Self { state, options, client_waits: false }
     }
 
     /// A session that asks for nothing any more.
@@ -141,6 +143,13 @@ impl Session {
 
     /// Reads what it can of `input`, and says what is to happen.
     pub fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
+        if self.client_waits {
+            match input.leg {
+                Leg::Client => return,
+                Leg::Server => self.client_waits = false,
+            }
+            out.push(Action::Resume(Leg::Client));
+        }
         match &mut self.state {
             State::Starting(_) => self.start(input, cx, out),
             State::Http1(http) => http.input(input, cx, out),
@@ -223,7 +232,7 @@ impl Session {
             Detected::Silent => return,
             found if wrong => Kind::Wrong(found.label()),
             Detected::Http2 => {
-                let state = State::Http2(Box::new(Http2::found(self.options.unknown_frames)));
+                let state = State::Http2(Box::new(Http2::new(self.options.unknown_frames)));
                 return self.read(state, input, look.pass, cx, out);
             }
             Detected::Http1 => {

@@ -11,6 +11,8 @@ use super::{Action, Actions, Cx, Input, Leg, Session, State};
 pub(super) struct Starting {
     /// The clock of what has come of a preface runs.
     waits: bool,
+    /// The server has spoken: its bytes are held.
+    answered: bool,
 }
 
 impl Session {
@@ -22,9 +24,12 @@ impl Session {
         let begins = data.get(..common) == PREFACE.get(..common);
         let state = match input.leg {
             // A server of HTTP/2 may send its SETTINGS first, whose length is below 2^16.
-            Leg::Server if data.first().is_none_or(|first| *first == 0) && !input.eof => return,
+            Leg::Server if data.first().is_none_or(|first| *first == 0) && !input.eof => {
+                starting.answered |= !data.is_empty();
+                return;
+            }
             Leg::Client if common == PREFACE.len() && begins => {
-                State::Http2(Box::new(Http2::found(self.options.unknown_frames)))
+                State::Http2(Box::new(Http2::new(self.options.unknown_frames)))
             }
             Leg::Client if begins && !input.eof && !(data.is_empty() && cx.goodbye) => {
                 if !data.is_empty() && !std::mem::replace(&mut starting.waits, true) {
@@ -37,7 +42,14 @@ impl Session {
         if starting.waits {
             out.push(Action::Wake(None));
         }
+        let answered = starting.answered;
         self.state = state;
+        if answered && input.leg == Leg::Client {
+            // What was held comes first: how much of the client's has come by now is chance.
+            self.client_waits = true;
+            out.push(Action::Resume(Leg::Server));
+            return;
+        }
         self.input(input, cx, out);
         out.push(Action::Resume(input.leg.other()));
     }

@@ -7,6 +7,9 @@ use weir_policy::decide::Refusal;
 
 use super::peers::{Got, code, data, frame, post};
 use super::*;
+use crate::config::UnknownFrames;
+use crate::session::testing::{Drive, Driver};
+use crate::session::{Options, Session};
 
 const NONE: u32 = ErrorCode::NoError as u32;
 
@@ -78,32 +81,48 @@ fn a_refusal_comes_behind_the_server_s_settings() {
     assert!(matches!(got[..], [Got::Settings(_), Got::Headers { stream: 1, .. }]), "{got:?}");
 }
 
+/// The whole session, the beginning included.
+struct Whole(Session);
+
+impl Drive for Whole {
+    fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
+        self.0.input(input, cx, out);
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        self.0.wake(cx, out);
+    }
+
+    fn closed(&mut self, cx: &mut Cx<'_>) {
+        self.0.closed(true, cx);
+    }
+}
+
 #[test]
 fn what_the_server_said_first_comes_first() {
-    let mut pair = Pair::silent("http");
-    pair.driver.session = Http2::found(UnknownFrames::Pass);
-    pair.driver.admission.refusal = Some(Refusal::Close);
-    let headers = pair.client.headers(1, true, &get("/evil"));
-    // The relay has held what the server said until the preface told what is spoken.
-    pair.driver.client([PREFACE.to_vec(), answer::settings(&[]), headers].concat());
-    assert_eq!(pair.server_got(), []);
     let ping = frame(FrameKind::Ping, 0, 0, &[0; 8]);
-    pair.driver.server([answer::settings(&[]), ping].concat());
-    let got = pair.client_got();
-    assert!(
-        matches!(
-            got[..],
-            [
-                Got::Settings(_),
-                Got::Other(FrameKind::Ping, 0),
-                Got::Headers { stream: 1, .. },
-                Got::GoAway { .. }
-            ]
-        ),
-        "{got:?}"
-    );
-    assert!(pair.driver.ended.closed);
-    assert_eq!(pair.server_got().len(), 1);
+    let begins = |client: &[u8], cut: usize| {
+        let policy = Pair::silent("http").driver.policy;
+        let admission = policy.admit(&Driver::new(Http2::new(UnknownFrames::Pass)).endpoint);
+        let mut driver = Driver::new(Whole(Session::new(&admission, Options::default())));
+        (driver.policy, driver.admission) = (policy, admission);
+        driver.admission.refusal = Some(Refusal::Close);
+        driver.server([answer::settings(&[]), ping.clone()].concat());
+        client.chunks(cut).for_each(|bytes| driver.client(bytes));
+        driver.close();
+        let reasons = driver.records.ended.iter().map(|record| record.reason);
+        let out = [Leg::Client, Leg::Server].map(|leg| driver.towards(leg).to_vec());
+        (reasons.collect::<Vec<_>>(), out)
+    };
+    let headers = Pair::silent("http").client.headers(1, true, &get("/evil"));
+    let http2 = [PREFACE.to_vec(), answer::settings(&[]), headers, ping.clone()].concat();
+    // Once HTTP/1 it is, what came from the server answers nothing.
+    for client in [&http2[..], b"PRI * HTTP/2.0\r\n\r\nXM\r\n\r\n"] {
+        assert_eq!(begins(client, client.len()), begins(client, 1));
+    }
+    let (_, [to_client, _]) = begins(&http2, http2.len());
+    let at = to_client.windows(ping.len()).position(|bytes| bytes == ping);
+    assert!(at.is_some_and(|at| at < to_client.len() - 2 * ping.len()), "{to_client:?}");
 }
 
 #[test]
