@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use crate::client::{Client, collect};
 use crate::echo::{Echo, Note};
 use crate::scene::{each_way, guard_echo, logged, noise};
-use crate::support::skip;
 
 /// The interpreter that `.ci/packages` gave grpcio to.
+#[allow(clippy::print_stderr, reason = "a skipped test says why")]
 fn python() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let python = target.join("grpcio/bin/python");
@@ -18,7 +18,8 @@ fn python() -> Option<PathBuf> {
     if imports(&python).is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    skip("grpcio is not installed (.ci/packages)");
+    // No failure under CI either: PyPI is not in reach of every machine.
+    eprintln!("skipped: grpcio is not installed (.ci/packages)");
     None
 }
 
