@@ -146,9 +146,7 @@ impl Http2 {
     /// The connection has ended; `complete`: in order. What is under way is reported as it
     /// stands.
     pub(crate) fn closed(&mut self, complete: bool, cx: &mut Cx<'_>) {
-        for stream in self.streams.take_live() {
-            cx.report.end(cx.now, stream.into_transaction());
-        }
+        self.end_streams(cx);
         if let Some(mut transaction) = self.unread.take() {
             // The bytes since then have passed beside the session.
             transaction.bytes_in += cx.totals[0].saturating_sub(self.disposed[0]);

@@ -170,7 +170,8 @@ impl Http2 {
         out.push(Action::Reset(Leg::Server));
     }
 
-    fn end_streams(&mut self, cx: &mut Cx<'_>) {
+    /// What is under way is reported as it stands.
+    pub(super) fn end_streams(&mut self, cx: &mut Cx<'_>) {
         for stream in self.streams.take_live() {
             cx.report.end(cx.now, stream.into_transaction());
         }
