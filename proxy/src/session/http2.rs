@@ -8,7 +8,7 @@
 //!
 //! `frames` reads one leg frame by frame, `blocks` its header blocks; `requests`, `responses` and
 //! `content` say what those mean for a [`stream`], `control` what the frames of the connection
-//! mean. `ending` is how streams and connections end.
+//! mean. `fate` is whether a block passes, `ending` how streams and connections end.
 
 mod answer;
 mod blocks;
@@ -16,6 +16,7 @@ mod content;
 mod control;
 mod direction;
 mod ending;
+mod fate;
 mod frames;
 mod judge;
 mod rate;

@@ -5,10 +5,10 @@ use std::cell::Cell;
 use weir_parsers::http2::hpack::{self, Decoded, FieldList};
 use weir_parsers::http2::{self, ErrorCode, FRAME_HEADER, FrameHeader, FrameKind, Metadata, flag};
 
-use super::direction::{At, Gathered, own};
+use super::direction::{At, Gathered};
 use super::frames::{held, take};
 use super::stream::{Gone, Known};
-use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
+use super::{Actions, Cursor, Cx, Http2, Leg};
 use crate::report::Reason;
 
 thread_local! {
@@ -32,7 +32,7 @@ pub(super) struct Block<'a> {
     pub(super) metadata: Metadata,
     pub(super) decoded: Decoded,
     /// The priority fields of its HEADERS frame (RFC 9113 §6.2).
-    priority: Option<[u8; 5]>,
+    pub(super) priority: Option<[u8; 5]>,
     /// The length of its frames, none of which has been disposed of; zero where they are gone.
     pub(super) frames: usize,
     /// The length of its frames.
@@ -120,7 +120,7 @@ impl Http2 {
             self.reset(cx, out);
             return false;
         }
-        if header.kind != FrameKind::Continuation || header.stream != gathered.stream {
+        if header.kind != FrameKind::Continuation || header.stream != gathered.head.stream {
             let reason = Reason::Malformed("continuation_missing");
             return self.broken(leg, reason, ErrorCode::ProtocolError, cx, out);
         }
@@ -142,7 +142,7 @@ impl Http2 {
             return false;
         };
         gathered.block.extend_from_slice(frame.get(FRAME_HEADER..).unwrap_or_default());
-        gathered.len += len as u64;
+        gathered.head.len += len as u64;
         take(len, !cx.judge, cur, out);
         if !header.has(flag::END_HEADERS) {
             return true;
@@ -153,14 +153,7 @@ impl Http2 {
         };
         self.direction(leg).came();
         self.between(leg, out);
-        let block = gathered.block;
-        let head = Head {
-            stream: gathered.stream,
-            end_stream: gathered.end_stream,
-            promised: gathered.promised,
-            priority: None,
-            len: gathered.len,
-        };
+        let Gathered { head, block, .. } = *gathered;
         self.whole(leg, head, &block, 0, cur, cx, out)
     }
 
@@ -205,53 +198,6 @@ impl Http2 {
             };
         FIELDS.set(Some(fields));
         go_on && self.is_open()
-    }
-
-    /// The block goes on to its receiver: as it came, or, if something was kept back before, in
-    /// Weir's own encoding.
-    pub(super) fn pass(
-        &mut self,
-        leg: Leg,
-        block: &Block<'_>,
-        cur: &mut Cursor<'_>,
-        cx: &Cx<'_>,
-        out: &mut Actions,
-    ) {
-        if let Some(stream) = self.streams.live(block.stream) {
-            let len = usize::try_from(block.len).unwrap_or(usize::MAX);
-            stream.count(leg, len);
-        }
-        let direction = self.direction(leg);
-        let Some(encoder) = direction.encoder.as_mut().filter(|_| cx.judge) else {
-            return cur.forward(block.frames, out);
-        };
-        if let Some(update) = block.decoded.update {
-            encoder.resize(own(update));
-        }
-        let mut encoded = Vec::new();
-        encoder.encode(block.fields.iter(), &mut encoded);
-        let mut frames = Vec::with_capacity(encoded.len() + 32);
-        let priority = block.priority.as_ref().map(<[u8; 5]>::as_slice);
-        answer::block(block.stream, block.end_stream, priority, &encoded, &mut frames);
-        cur.discard(block.frames, out);
-        out.push(Action::Inject(leg.other(), frames.into()));
-    }
-
-    /// The block does not pass. If it has changed its sender's table, the receiver's is another
-    /// from now on.
-    pub(super) fn keep_back(
-        &mut self,
-        leg: Leg,
-        block: &Block<'_>,
-        cur: &mut Cursor<'_>,
-        cx: &Cx<'_>,
-        out: &mut Actions,
-    ) {
-        if !cx.judge {
-            return cur.forward(block.frames, out);
-        }
-        cur.discard(block.frames, out);
-        self.direction(leg).part(&block.decoded);
     }
 
     /// A block that cannot be decoded (RFC 7541 §2.2 and §4.2): nothing after it can.
@@ -311,7 +257,8 @@ impl Http2 {
 }
 
 /// What the frames of a block say beside it.
-struct Head {
+#[derive(Debug)]
+pub(super) struct Head {
     stream: u32,
     end_stream: bool,
     promised: Option<u32>,
@@ -399,8 +346,7 @@ fn gathered(frames: &[u8], passes: bool) -> Result<Gathered, http2::Reason> {
     let (head, fragment, end) = first_frame(frames)?;
     let mut block = fragment.to_vec();
     let count = continuations(frames.get(end..).unwrap_or_default(), &mut block);
-    let Head { stream, end_stream, promised, len, .. } = head;
-    Ok(Gathered { stream, end_stream, promised, block, frames: count, len, passes })
+    Ok(Gathered { head, block, frames: count, passes })
 }
 
 /// Appends the fragments of whole CONTINUATION frames. Answers how many there were.

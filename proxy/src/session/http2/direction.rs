@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
+use weir_parsers::http2::Metadata;
 use weir_parsers::http2::hpack::{
     Decoded, Decoder, Encoder, Field, SizeUpdate, encode_plain, size_update,
 };
 
-use weir_parsers::http2::Metadata;
-
 use super::Cx;
 use super::answer::{self, WRITTEN};
+use super::blocks::Head;
 use super::rate::Rate;
 
 /// The initial value of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 §6.5.2).
@@ -65,14 +65,9 @@ pub(super) struct Content {
 /// A header block that does not pass, as far as it has come.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    pub(super) stream: u32,
-    pub(super) end_stream: bool,
-    /// The id that a PUSH_PROMISE promises.
-    pub(super) promised: Option<u32>,
+    pub(super) head: Head,
     pub(super) block: Vec<u8>,
     pub(super) frames: u32,
-    /// The length of its frames.
-    pub(super) len: u64,
     /// Its frames pass, as the connection is only observed.
     pub(super) passes: bool,
 }

@@ -7,6 +7,7 @@ use weir_policy::decide::Refusal;
 use super::answer::{self, Answer};
 use super::blocks::Block;
 use super::ending::unreadable;
+use super::fate::Bad;
 use super::judge::{Asked, detail};
 use super::stream::{Gone, Known, Stream};
 use super::{Actions, Cursor, Cx, Http2, Leg, Phase};
@@ -24,29 +25,10 @@ impl Http2 {
         let id = block.stream;
         match self.streams.get(id) {
             Known::Live(stream) => {
-                let checked = check_trailers(stream, block, cx);
-                if let Err((reason, code)) = checked {
-                    self.cut(id, reason, code, cx, out);
-                    if cx.judge {
-                        self.keep_back(Leg::Client, block, cur, cx, out);
-                        return self.is_open();
-                    }
-                }
-                self.pass(Leg::Client, block, cur, cx, out);
-                if block.end_stream {
-                    self.side_ended(Leg::Client, id, cx);
-                }
-                true
+                let read = check_trailers(stream, block, cx);
+                self.read_block(Leg::Client, read, block, cur, cx, out)
             }
-            Known::Gone(why, late) => {
-                *late += u32::from(why != Gone::Reset);
-                if cx.judge && *late > cx.limits.http2_late_frames {
-                    self.flooded(Leg::Client, "http2_late_frames", cx, out);
-                    return false;
-                }
-                self.late_block(Leg::Client, why, block, cur, cx, out);
-                true
-            }
+            Known::Gone(..) => self.late_block(Leg::Client, block, cur, cx, out),
             Known::Idle if id % 2 == 1 => self.request(block, cur, cx, out),
             Known::Closed | Known::Idle => {
                 let (reason, code) = match id % 2 {
@@ -61,29 +43,6 @@ impl Http2 {
                 self.pass(Leg::Client, block, cur, cx, out);
                 true
             }
-        }
-    }
-
-    /// A block of a stream that is over.
-    pub(super) fn late_block(
-        &mut self,
-        leg: Leg,
-        why: Gone,
-        block: &Block<'_>,
-        cur: &mut Cursor<'_>,
-        cx: &Cx<'_>,
-        out: &mut Actions,
-    ) {
-        // Nobody waits for it: it passes only where the receiver needs it for its table. What is
-        // no trailers was not judged, and a server that has forgotten the stream could take it for
-        // a request.
-        let trailers = block.end_stream && http2::trailers(block.fields, block.metadata).is_ok();
-        let harmless = !cx.judge || leg == Leg::Server || (trailers && !block.is_too_long(cx));
-        let needed = self.direction(leg).encoder.is_none();
-        if why == Gone::Reset && needed && harmless && block.is_at_hand() {
-            self.pass(leg, block, cur, cx, out);
-        } else {
-            self.keep_back(leg, block, cur, cx, out);
         }
     }
 
@@ -232,11 +191,7 @@ impl Http2 {
 }
 
 /// Trailers end their request, and have no pseudo-header fields (RFC 9113 §8.1).
-fn check_trailers(
-    stream: &Stream,
-    block: &Block<'_>,
-    cx: &Cx<'_>,
-) -> Result<(), (Reason, ErrorCode)> {
+fn check_trailers(stream: &Stream, block: &Block<'_>, cx: &Cx<'_>) -> Result<(), Bad> {
     let malformed = |label| Err((Reason::Malformed(label), ErrorCode::ProtocolError));
     if stream.ended[Leg::Client as usize] {
         return Err((Reason::Malformed("headers_after_end"), ErrorCode::StreamClosed));

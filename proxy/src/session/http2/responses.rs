@@ -5,6 +5,7 @@ use weir_parsers::http2::{self, ErrorCode};
 
 use super::blocks::Block;
 use super::ending::unreadable;
+use super::fate::Bad;
 use super::stream::{Gone, Known, Stream};
 use super::{Actions, Cursor, Cx, Http2, Leg};
 use crate::report::{Reason, Status, Verdict};
@@ -31,35 +32,12 @@ impl Http2 {
                 } else {
                     read_head(stream, block, cx)
                 };
-                if let Err((reason, code)) = read {
-                    self.cut(id, reason, code, cx, out);
-                    if cx.judge {
-                        self.keep_back(Leg::Server, block, cur, cx, out);
-                        return self.is_open();
-                    }
-                }
-                self.pass(Leg::Server, block, cur, cx, out);
-                if block.end_stream {
-                    self.side_ended(Leg::Server, id, cx);
-                }
-                true
+                self.read_block(Leg::Server, read, block, cur, cx, out)
             }
             Known::Gone(Gone::Refused, _) | Known::Idle => {
                 self.unexpected(block, Reason::Malformed("response_unexpected"), cur, cx, out)
             }
-            Known::Gone(why, late) => {
-                *late += u32::from(why != Gone::Reset);
-                if cx.judge && *late > cx.limits.http2_late_frames {
-                    self.flooded(Leg::Server, "http2_late_frames", cx, out);
-                    return false;
-                }
-                self.late_block(Leg::Server, why, block, cur, cx, out);
-                true
-            }
-            Known::Closed => {
-                self.late_block(Leg::Server, Gone::Reset, block, cur, cx, out);
-                true
-            }
+            Known::Gone(..) | Known::Closed => self.late_block(Leg::Server, block, cur, cx, out),
         }
     }
 
@@ -81,8 +59,6 @@ impl Http2 {
         true
     }
 }
-
-type Bad = (Reason, ErrorCode);
 
 /// The head of an answer, interim or final.
 fn read_head(stream: &mut Stream, block: &Block<'_>, cx: &mut Cx<'_>) -> Result<(), Bad> {
