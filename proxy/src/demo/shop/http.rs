@@ -11,9 +11,9 @@ use hyper_util::rt::TokioIo;
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use super::Line;
+use super::listen::each_connection;
 use super::recorder::Recorder;
 
 /// What a handler answers.
@@ -35,17 +35,11 @@ pub(super) async fn serve<S, C, H, F>(
     H: Fn(S, Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
-        while connections.try_join_next().is_some() {}
+    each_connection(listener, |stream| {
         let io = TokioIo::new(recorder.listen(stream));
         let state = connect();
         let handle = handle.clone();
-        connections.spawn(async move {
+        async move {
             let service = service_fn(move |request| {
                 let reply = handle(state.clone(), request);
                 async move { Ok::<_, std::convert::Infallible>(reply.await) }
@@ -53,8 +47,9 @@ pub(super) async fn serve<S, C, H, F>(
             let http = hyper::server::conn::http1::Builder::new();
             // An error here is a client that broke off or spoke nonsense: the client's trouble.
             let _ = http.serve_connection(io, service).await;
-        });
-    }
+        }
+    })
+    .await;
 }
 
 /// A text answer.

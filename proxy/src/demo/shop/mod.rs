@@ -12,6 +12,7 @@ mod catalogue;
 mod frontend;
 pub(super) mod grpc;
 pub(super) mod http;
+mod listen;
 mod outside;
 mod recorder;
 pub(super) mod resp;

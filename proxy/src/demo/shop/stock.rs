@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::catalogue::find;
 use super::grpc::proto::{Message, number};
 use super::grpc::{Connection, Event, head, message};
+use super::listen::each_connection;
 use super::recorder::{Recorded, Recorder};
 
 /// A client that says nothing for so long is gone.
@@ -56,20 +56,15 @@ struct Call {
 /// Serves the stock until it is dropped.
 pub(super) async fn serve(listener: TcpListener, recorder: Recorder) {
     let reserved = Arc::new(Mutex::new(Reserved::new()));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
-        while connections.try_join_next().is_some() {}
+    each_connection(listener, |stream| {
         let stream = recorder.listen(stream);
         let (notes, reserved) = (recorder.clone(), Arc::clone(&reserved));
-        connections.spawn(async move {
+        async move {
             // An error here is a client that broke off or spoke nonsense: the client's trouble.
             let _ = converse(stream, &notes, &reserved).await;
-        });
-    }
+        }
+    })
+    .await;
 }
 
 async fn converse(

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
+use super::listen::each_connection;
 use super::recorder::{Recorded, Recorder};
 use super::resp::{Value, read_command};
 
@@ -22,20 +22,15 @@ type Data = HashMap<String, Kept>;
 /// Serves the store until it is dropped.
 pub(super) async fn serve(listener: TcpListener, recorder: Recorder) {
     let data = Arc::new(Mutex::new(Data::new()));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
-        while connections.try_join_next().is_some() {}
+    each_connection(listener, |stream| {
         let stream = recorder.listen(stream);
         let (notes, data) = (recorder.clone(), Arc::clone(&data));
-        connections.spawn(async move {
+        async move {
             // An error here is a client that broke off: the client's trouble.
             let _ = converse(stream, &notes, &data).await;
-        });
-    }
+        }
+    })
+    .await;
 }
 
 async fn converse(stream: Recorded, notes: &Recorder, data: &Mutex<Data>) -> io::Result<()> {
