@@ -33,7 +33,8 @@ pub enum Detection {
     /// HTTP/1 (RFC 9112): a first line that has the form of a request line, or a server that
     /// speaks first with a status line.
     Http1,
-    /// The client's connection preface of HTTP/2 (RFC 9113 §3.4).
+    /// The client's connection preface of HTTP/2 (RFC 9113 §3.4), or a server's SETTINGS before
+    /// a client that ends without a byte.
     Http2,
     /// RESP; inline commands only where the server's answer confirms them.
     Redis,
@@ -111,6 +112,8 @@ pub struct Detector {
     client: Client,
     /// The server has spoken first, neither HTTP nor Redis.
     server_first: bool,
+    /// The server's bytes begin with HTTP/2's SETTINGS.
+    settings: bool,
     server_spoke: bool,
     /// The server spoke while the client had said nothing.
     greeted: bool,
@@ -131,6 +134,7 @@ impl Detector {
             scan: client::Scan::default(),
             client: Client::Empty,
             server_first: false,
+            settings: false,
             server_spoke: false,
             greeted: false,
             client_eof: false,
@@ -198,6 +202,7 @@ impl Detector {
         };
         match heard {
             server::Heard::More { server_first } => self.server_first = server_first,
+            server::Heard::Settings => self.settings = true,
             server::Heard::Found(detection) => return self.found(detection),
         }
         if spent {
@@ -214,6 +219,7 @@ impl Detector {
             // While a PROXY header was not whole, it was not known that the client had said nothing.
             Client::Empty if self.server_eof && (self.greeted || self.client_eof) => {
                 self.found(match self.server_spoke {
+                    true if self.settings => Detection::Http2,
                     true => Detection::ServerFirst(Greeting::Other),
                     false => Detection::Silent,
                 })

@@ -1,6 +1,7 @@
 //! The server's first bytes.
 
 use super::{Detection, Unknown};
+use crate::http2::{FRAME_HEADER, FrameKind, flag};
 
 /// The longest first line that is taken for a Redis answer. Redis cuts what it quotes in errors.
 const ANSWER_LINE: usize = 512;
@@ -49,6 +50,9 @@ pub(super) enum Heard {
         /// HTTP and Redis are out.
         server_first: bool,
     },
+    /// A SETTINGS frame, which a server of HTTP/2 may send before the client's preface has come
+    /// (RFC 9113 §3.4). The client's bytes say whether it is understood.
+    Settings,
     /// This.
     Found(Detection),
 }
@@ -67,7 +71,8 @@ pub(super) fn greeting(data: &[u8]) -> Heard {
     if data.is_empty() {
         return Heard::More { server_first: false };
     }
-    if let Some(heard) = status_line(data).or_else(|| redis_error(data)) {
+    if let Some(heard) = status_line(data).or_else(|| settings(data)).or_else(|| redis_error(data))
+    {
         return heard;
     }
     for (start, greeting) in GREETINGS {
@@ -91,6 +96,9 @@ pub(super) fn answer(data: &[u8], line: bool) -> Heard {
     if let Some(heard) = status_line(data) {
         return heard;
     }
+    if !line && let Some(heard) = settings(data) {
+        return heard;
+    }
     if line {
         return match is_reply(data) {
             None => more,
@@ -112,6 +120,31 @@ fn status_line(data: &[u8]) -> Option<Heard> {
         return Some(Heard::Found(Detection::Http1));
     }
     VERSION.starts_with(data).then_some(Heard::More { server_first: false })
+}
+
+/// The header of a SETTINGS frame that acknowledges nothing (RFC 9113 §4.1, §6.5). Its length is
+/// taken to be below 2^16: ten thousand settings.
+fn settings(data: &[u8]) -> Option<Heard> {
+    let fits = |i: usize, byte: u8| match i {
+        1 | 2 => true,
+        3 => FrameKind::from(byte) == FrameKind::Settings,
+        4 => byte & flag::ACK == 0,
+        // The reserved bit of the stream's number says nothing.
+        5 => byte & 0x7f == 0,
+        _ => byte == 0,
+    };
+    let head = data.get(..FRAME_HEADER).unwrap_or(data);
+    let whole_settings = match head {
+        [_, high, low, ..] => u16::from_be_bytes([*high, *low]) % 6 == 0,
+        _ => true,
+    };
+    if !whole_settings || !head.iter().enumerate().all(|(i, &byte)| fits(i, byte)) {
+        return None;
+    }
+    Some(match head.len() {
+        FRAME_HEADER => Heard::Settings,
+        _ => Heard::More { server_first: false },
+    })
 }
 
 /// A Redis error that nobody asked for: `-DENIED` in protected mode, `-ERR max number of clients

@@ -94,10 +94,6 @@ pub fn script(input: &[u8], port: u16, most_table: usize) -> Script {
     peers.peers[0].queue.extend_from_slice(PREFACE);
     peers.settings(0);
     peers.settings(1);
-    if port != HTTP && port != GRPC {
-        // Where the protocol is looked for, a server that speaks first is no HTTP/2 server.
-        peers.flush(0);
-    }
     while !peers.input.is_empty() {
         peers.step();
     }

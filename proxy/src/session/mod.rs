@@ -101,6 +101,8 @@ struct Detecting {
 pub struct Session {
     state: State,
     options: Options,
+    /// The server has spoken before it was known what the client speaks.
+    answered: bool,
     /// The client's bytes are held until the server's have been read that came before them.
     client_waits: bool,
 }
@@ -133,7 +135,7 @@ impl Session {
                 State::Detect(Detecting { detect: Detect::new(options.redis_inline), since: None })
             }
         };
-        Self { state, options, client_waits: false }
+        Self { state, options, answered: false, client_waits: false }
     }
 
     /// A session that asks for nothing any more.
@@ -149,6 +151,9 @@ impl Session {
                 Leg::Server => self.client_waits = false,
             }
             out.push(Action::Resume(Leg::Client));
+        }
+        if input.leg == Leg::Server && !input.data.is_empty() {
+            self.answered |= matches!(self.state, State::Starting(_) | State::Detect(_));
         }
         match &mut self.state {
             State::Starting(_) => self.start(input, cx, out),
@@ -268,14 +273,23 @@ impl Session {
         out: &mut Actions,
     ) {
         self.state = state;
-        if input.leg == Leg::Server {
+        match input.leg {
             // The server answers what the client's leg holds: that is read first.
-            out.push(Action::Resume(Leg::Client));
-        } else {
-            let data = input.data.get(passed..).unwrap_or_default();
-            let sent = input.sent.saturating_sub(passed);
-            self.input(Input { data, sent, ..input }, cx, out);
+            Leg::Server => out.push(Action::Resume(Leg::Client)),
+            Leg::Client if self.hears_server_first() => {}
+            Leg::Client => {
+                let data = input.data.get(passed..).unwrap_or_default();
+                let sent = input.sent.saturating_sub(passed);
+                self.input(Input { data, sent, ..input }, cx, out);
+            }
         }
         out.push(Action::Resume(Leg::Server));
+    }
+
+    /// Whether a client of HTTP/2 is to wait for what its server has said: how much of the
+    /// client's has come since then is chance, and it may answer that already.
+    fn hears_server_first(&mut self) -> bool {
+        self.client_waits = self.answered && matches!(self.state, State::Http2(_));
+        self.client_waits
     }
 }

@@ -1,13 +1,16 @@
 //! What tonic calls is learned and enforced, and nothing of it is refused.
 
+use std::io::Read as _;
 use std::process::Command;
 
 use tonic::Code;
 
 use crate::client::{Client, collect};
 use crate::echo::{Echo, Note};
+use crate::raw::Raw;
 use crate::scene::{not_allowed, run};
 use crate::support::Weir;
+use crate::web::Web;
 
 async fn traffic(client: &mut Client) {
     for n in 0..20 {
@@ -58,4 +61,28 @@ fn calls_are_learned_and_enforced() {
         }
     });
     assert_eq!(echo.seen.calls("Admin"), 0);
+}
+
+/// The client says nothing before it has the server's SETTINGS.
+#[test]
+fn a_server_that_speaks_first_is_read_where_nothing_governs() {
+    let web = Web::start();
+    for mode in ["learn", "monitor"] {
+        let weir = Weir::start(mode, "", web.at);
+        // One that looks whether the port is open.
+        let mut probe = Raw::bare(weir.at());
+        probe.stream.read_exact(&mut [0; 9]).unwrap();
+        drop(probe);
+        let mut client = Raw::bare(weir.at());
+        let mut head = [0; 9];
+        client.stream.peek(&mut head).unwrap();
+        assert_eq!(head[3], crate::frames::SETTINGS);
+        client.greet(&[]);
+        client.get(1, "/ok");
+        assert_eq!(client.answer(1).status, "200");
+        drop(client);
+        let record = weir.record("read", |record| record["op"] == "GET /ok");
+        assert_eq!((&record["protocol"], &record["complete"]), (&"http".into(), &true.into()));
+        assert_eq!(weir.records().len(), 1, "{:#?}", weir.records());
+    }
 }

@@ -26,5 +26,6 @@ mod malformed;
 mod records;
 mod refusals;
 mod refused;
+mod replayed;
 mod tools;
 mod windows;

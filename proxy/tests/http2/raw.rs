@@ -98,9 +98,14 @@ impl Raw {
     /// A client that has said hello with these settings.
     pub(crate) fn connect(at: SocketAddr, with: &[(u16, u32)]) -> Self {
         let mut raw = Self::bare(at);
-        raw.stream.write_all(PREFACE).unwrap();
-        raw.send(SETTINGS, 0, 0, &settings(with));
+        raw.greet(with);
         raw
+    }
+
+    /// Says hello, with these settings.
+    pub(crate) fn greet(&mut self, with: &[(u16, u32)]) {
+        self.stream.write_all(PREFACE).unwrap();
+        self.send(SETTINGS, 0, 0, &settings(with));
     }
 
     /// A client that has said nothing yet.

@@ -110,6 +110,43 @@ fn http2_needs_its_whole_preface() {
 }
 
 #[test]
+fn a_server_of_http2_may_speak_first() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for settings in [
+        &b"\0\0\0\x04\0\0\0\0\0"[..],
+        b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0",
+        b"\0\x01\x02\x04\xfe\x80\0\0\0",
+    ] {
+        for n in 1..=settings.len() {
+            assert_eq!(detect(&[server(&settings[..n])]), MORE, "{n}");
+            for m in 0..preface.len() {
+                let (begun, rest) = preface.split_at(m);
+                let said = [client(begun), server(&settings[..n])];
+                assert_eq!(detect(&said), MORE, "{n} {m}");
+                let [first, second] = said;
+                assert_eq!(detect(&[first, second, client(rest)]), Detection::Http2, "{n} {m}");
+            }
+        }
+        let header = client(b"PROXY UNKNOWN\r\n");
+        let behind = [server(settings), header, client(preface)];
+        assert_eq!(detect(&behind), Detection::Http2);
+        assert_eq!(detect(&[server(settings), client(b"GET / HTTP/1.1\r")]), Detection::Http1);
+        assert_eq!(detect(&[end(client(b"")), end(server(settings))]), Detection::Http2);
+    }
+    for no_settings in [
+        &b"\0\0\x05\x04"[..],
+        b"\0\0\x06\x00",
+        b"\0\0\0\x04\x01",
+        b"\0\0\0\x04\0\x01",
+        b"\0\0\0\x04\0\0\0\0\x01",
+        b"\x01\0\x02\x04",
+    ] {
+        let other = Detection::ServerFirst(Greeting::Other);
+        assert_eq!(detect(&[server(no_settings)]), other, "{}", no_settings.escape_ascii());
+    }
+}
+
+#[test]
 fn resp_arrays_are_redis() {
     for bytes in [&b"*1\r\n$4\r\nPING\r\n"[..], b"*-1\r\n", b"\r\n*0\r\n", b"*1\r"] {
         assert_eq!(detect(&[client(bytes)]), Detection::Redis, "{}", bytes.escape_ascii());

@@ -22,6 +22,8 @@ fn beginnings() -> Vec<Vec<u8>> {
         b"-ERR no\r\n",
         b"HTTP/1.1 408 x\r\n",
         b"\x4a\0\0\0\x0a8.0",
+        b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\0\0\x04\x01\0\0\0\0",
+        b"\0\0\0\0\x0a8.0",
         b"",
         &client_hello::records(&hello, 9),
         &client_hello::records(&hello, 1 << 14),

@@ -98,15 +98,24 @@ impl Drive for Whole {
     }
 }
 
+/// A whole session under a rule for HTTP, which it is told of or has to find out.
+fn whole(told: bool, judge: bool) -> Driver<Whole> {
+    let policy = Pair::silent("http").driver.policy;
+    let mut admission = policy.admit(&Driver::new(Http2::new(UnknownFrames::Pass)).endpoint);
+    admission.refusal = Some(Refusal::Close);
+    let known = admission.protocol;
+    admission.protocol = known.filter(|_| told);
+    let mut driver = Driver::new(Whole(Session::new(&admission, Options::default())));
+    admission.protocol = known;
+    (driver.policy, driver.admission, driver.judge) = (policy, admission, judge);
+    driver
+}
+
 #[test]
 fn what_the_server_said_first_comes_first() {
     let ping = frame(FrameKind::Ping, 0, 0, &[0; 8]);
-    let begins = |client: &[u8], cut: usize| {
-        let policy = Pair::silent("http").driver.policy;
-        let admission = policy.admit(&Driver::new(Http2::new(UnknownFrames::Pass)).endpoint);
-        let mut driver = Driver::new(Whole(Session::new(&admission, Options::default())));
-        (driver.policy, driver.admission) = (policy, admission);
-        driver.admission.refusal = Some(Refusal::Close);
+    let begins = |told: bool, client: &[u8], cut: usize| {
+        let mut driver = whole(told, true);
         driver.server([answer::settings(&[]), ping.clone()].concat());
         client.chunks(cut).for_each(|bytes| driver.client(bytes));
         driver.close();
@@ -116,13 +125,62 @@ fn what_the_server_said_first_comes_first() {
     };
     let headers = Pair::silent("http").client.headers(1, true, &get("/evil"));
     let http2 = [PREFACE.to_vec(), answer::settings(&[]), headers, ping.clone()].concat();
-    // Once HTTP/1 it is, what came from the server answers nothing.
-    for client in [&http2[..], b"PRI * HTTP/2.0\r\n\r\nXM\r\n\r\n"] {
-        assert_eq!(begins(client, client.len()), begins(client, 1));
+    for told in [true, false] {
+        // Once HTTP/1 it is, what came from the server answers nothing.
+        for client in [&http2[..], b"PRI * HTTP/2.0\r\n\r\nXM\r\n\r\n"] {
+            let whole = begins(told, client, client.len());
+            assert_eq!(whole, begins(told, client, 1), "{told}");
+        }
+        let (_, [to_client, _]) = begins(told, &http2, http2.len());
+        let at = to_client.windows(ping.len()).position(|bytes| bytes == ping);
+        assert!(at.is_some_and(|at| at < to_client.len() - 2 * ping.len()), "{to_client:?}");
     }
-    let (_, [to_client, _]) = begins(&http2, http2.len());
-    let at = to_client.windows(ping.len()).position(|bytes| bytes == ping);
-    assert!(at.is_some_and(|at| at < to_client.len() - 2 * ping.len()), "{to_client:?}");
+}
+
+#[test]
+fn a_server_that_says_its_settings_in_pieces_is_understood() {
+    let settings = answer::settings(&[(3, 100)]);
+    let client = [PREFACE.to_vec(), answer::settings(&[])].concat();
+    for (told, judge) in [(true, true), (true, false), (false, true), (false, false)] {
+        for cut in 1..settings.len() {
+            for begun in [0, 1, PREFACE.len() - 1, client.len()] {
+                let mut driver = whole(told, judge);
+                driver.server(&settings[..cut]);
+                driver.client(&client[..begun]);
+                driver.server(&settings[cut..]);
+                driver.client(&client[begun..]);
+                let headers = Pair::silent("http").client.headers(1, true, &get("/ok"));
+                driver.client(headers);
+                let headers = Pair::silent("http").server.headers(1, true, &ok());
+                driver.server(headers);
+                let words = driver.records.ended.iter().map(|r| format!("{} {}", r.op, r.complete));
+                let words: Vec<_> = words.collect();
+                assert_eq!(words, ["GET /ok true"], "{told} {judge} {cut} {begun}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_looks_whether_a_port_is_open_is_nothing() {
+    let settings = answer::settings(&[(3, 100)]);
+    for (told, judge) in [(true, true), (true, false), (false, true), (false, false)] {
+        for server_first in [true, false] {
+            let mut driver = whole(told, judge);
+            if server_first {
+                driver.server(settings.clone());
+                driver.client_eof();
+            } else {
+                driver.client_eof();
+                driver.server(settings.clone());
+            }
+            driver.server_eof();
+            driver.close();
+            assert_eq!(driver.records.ended.len(), 0, "{told} {judge} {server_first}");
+            let passed = driver.towards(Leg::Client).len();
+            assert!(passed >= settings.len(), "{told} {judge} {server_first} {passed}");
+        }
+    }
 }
 
 #[test]
