@@ -54,6 +54,17 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && run(name, NAME) == name.len()
 }
 
+/// The status in the trailers of gRPC-Web, which are lines of `name: value` (PROTOCOL-WEB.md). None
+/// where they have no `grpc-status`, or one that is no number.
+pub fn web_status(trailers: &[u8]) -> Option<u32> {
+    trailers.split(|&b| b == b'\n').find_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+        let code = std::str::from_utf8(value.trim_ascii()).ok()?;
+        name.eq_ignore_ascii_case(b"grpc-status").then(|| code.parse().ok())?
+    })
+}
+
 /// What the next bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
@@ -109,7 +120,7 @@ impl Messages {
             match self.state {
                 State::Payload if self.left == 0 => {
                     self.state = State::Flags;
-                    self.count += 1;
+                    self.count += u64::from(self.flags & 0x80 == 0);
                     return Some(Piece::End);
                 }
                 State::Payload => return self.payload(data).map(Piece::Payload),
@@ -159,9 +170,14 @@ impl Messages {
         (!payload.is_empty()).then_some(payload)
     }
 
-    /// How many messages were complete, trailers included.
+    /// How many messages were complete; trailers are none.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The message at hand, or the one that was the last to end, is trailers of gRPC-Web.
+    pub fn is_trailers(&self) -> bool {
+        self.flags & 0x80 != 0
     }
 
     /// Whether any message so far was compressed.
@@ -223,6 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn web_statuses() {
+        assert_eq!(web_status(b"grpc-status:13\r\ngrpc-message:no\r\n"), Some(13));
+        assert_eq!(web_status(b"x: 1\nGrpc-Status: 0"), Some(0));
+        for none in [&b"grpc-status:x\r\n"[..], b"", b"grpc-statu:1", b"grpc-status"] {
+            assert_eq!(web_status(none), None, "{}", none.escape_ascii());
+        }
+    }
+
+    #[test]
     fn messages_are_small() {
         assert!(size_of::<Messages>() <= 24);
     }
@@ -249,6 +274,6 @@ mod tests {
         ];
         assert_eq!(pieces, expected);
         assert!(data.is_empty() && messages.compressed() && !messages.is_between());
-        assert_eq!(messages.count(), 3);
+        assert_eq!(messages.count(), 2);
     }
 }

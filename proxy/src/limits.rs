@@ -228,9 +228,9 @@ limits! {
     /// Streams under way on an HTTP/2 connection.
     http2_streams: usize = 10_000,
         count 1, 1 << 20;
-    reached: "enforce resets the stream with REFUSED_STREAM; learn and monitor pass it on unread";
+    reached: "enforce tells the client of it in SETTINGS, and resets the stream with REFUSED_STREAM; learn and monitor pass it on unread";
 
-    /// Refused requests of an HTTP/2 connection in a minute.
+    /// Requests of an HTTP/2 connection in a minute that are refused, or cut for what the client sent.
     http2_refusals: u32 = 10,
         count 0, u32::MAX;
     reached: "the connection takes no further streams, and is closed when those under way have ended";
@@ -245,7 +245,7 @@ limits! {
         count 1, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM";
 
-    /// Streams that an HTTP/2 client resets in a minute before their answers begin.
+    /// Streams that an HTTP/2 client resets, or has its server reset, in a minute before their answers begin.
     http2_resets: u32 = 10_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";

@@ -439,27 +439,27 @@ pub fn may(port: u16, fields: &[crate::frames::Field]) -> bool {
         fields.iter().find(|(name, ..)| name == wanted).map(|(_, value, _)| value.as_slice())
     };
     let (method, path) = (field(b":method"), field(b":path").unwrap_or_default());
+    let overrides = [&b"x-http-method-override"[..], b"x-original-url"];
     match port {
+        HTTP | GRPC if overrides.into_iter().any(|name| field(name).is_some()) => false,
         HTTP => {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
             let path = decoded(path);
             let number = |rest: &[u8]| rest.iter().all(|b| b.is_ascii_digit() || *b == b'-');
-            let overrides = [&b"x-http-method-override"[..], b"x-original-url"];
-            !overrides.into_iter().any(|name| field(name).is_some())
-                && match method {
-                    Some(b"GET") => {
-                        let cart = path.strip_prefix(b"/carts/");
-                        cart.is_some_and(|cart| number(cart) && cart != b"13")
-                    }
-                    Some(b"POST") => {
-                        let cart = path.strip_prefix(b"/carts/");
-                        let cart = cart.and_then(|rest| rest.strip_suffix(b"/items"));
-                        cart.is_some_and(number)
-                    }
-                    Some(b"CONNECT") => field(b":protocol").is_some() && path == b"/live",
-                    Some(b"PUT") => path.starts_with(b"/files/"),
-                    _ => false,
+            match method {
+                Some(b"GET") => {
+                    let cart = path.strip_prefix(b"/carts/");
+                    cart.is_some_and(|cart| number(cart) && cart != b"13")
                 }
+                Some(b"POST") => {
+                    let cart = path.strip_prefix(b"/carts/");
+                    let cart = cart.and_then(|rest| rest.strip_suffix(b"/items"));
+                    cart.is_some_and(number)
+                }
+                Some(b"CONNECT") => field(b":protocol").is_some() && path == b"/live",
+                Some(b"PUT") => path.starts_with(b"/files/"),
+                _ => false,
+            }
         }
         GRPC => {
             let content = field(b"content-type").unwrap_or_default();

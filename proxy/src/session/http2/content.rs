@@ -1,6 +1,6 @@
 //! DATA: content of streams, followed as it passes.
 
-use weir_parsers::grpc::Piece;
+use weir_parsers::grpc::{self, Piece};
 use weir_parsers::http2::{self, DataLayout, ErrorCode, FRAME_HEADER, FrameHeader, flag};
 
 use super::direction::{At, Content};
@@ -8,7 +8,10 @@ use super::frames::{held, take};
 use super::stream::{Gone, Known, Stream};
 use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
 use crate::inspect::{self, Part};
-use crate::report::Reason;
+use crate::report::{Reason, Status};
+
+/// How much of the trailers of a gRPC-Web answer is looked at.
+const WEB_TRAILERS: usize = 4096;
 
 impl Http2 {
     /// A DATA frame begins: what becomes of it is known by its header.
@@ -47,12 +50,12 @@ impl Http2 {
         let pass = match self.streams.get(id) {
             Known::Live(stream) if stream.ended[leg as usize] => {
                 let reason = Reason::Malformed("data_after_end");
-                self.cut(id, reason, ErrorCode::StreamClosed, cx, out);
+                self.cut(leg, id, (reason, ErrorCode::StreamClosed), cx, out);
                 !cx.judge
             }
             Known::Live(stream) if leg == Leg::Server && !stream.answered => {
                 let reason = Reason::Malformed("data_before_head");
-                self.cut(id, reason, ErrorCode::ProtocolError, cx, out);
+                self.cut(leg, id, (reason, ErrorCode::ProtocolError), cx, out);
                 !cx.judge
             }
             Known::Live(stream) => {
@@ -63,14 +66,17 @@ impl Http2 {
                 match tally(stream, leg, &layout, last) {
                     Ok(()) => true,
                     Err(reason) => {
-                        self.cut(id, reason, ErrorCode::ProtocolError, cx, out);
+                        self.cut(leg, id, (reason, ErrorCode::ProtocolError), cx, out);
                         !cx.judge
                     }
                 }
             }
+            // It answers what it has not heard of.
+            Known::Gone(Gone::Refused, _) if cx.judge && leg == Leg::Server => {
+                return self.idle(leg, cx, out);
+            }
             Known::Gone(why, late) => {
-                let passes =
-                    !cx.judge || why == Gone::Reset || (why == Gone::Refused && leg == Leg::Server);
+                let passes = !cx.judge || why == Gone::Reset;
                 *late += u32::from(!passes);
                 if !passes && *late > cx.limits.http2_late_frames {
                     self.flooded(leg, "http2_late_frames", cx, out);
@@ -127,8 +133,12 @@ impl Http2 {
         if let Some(stream) = self.streams.live(content.stream).filter(|_| content.pass) {
             follow(stream, leg, bytes);
             if let Err((_, name)) = inspect::data(&mut stream.inspectors, part(leg), bytes) {
-                // Observed: judged content was looked at before any of it passed.
-                stream.condemn(false, Reason::Inspector(name));
+                stream.condemn(cx.judge, Reason::Inspector(name));
+                if cx.judge {
+                    // The rest of a frame of which some had passed while it was only observed.
+                    self.reset(cx, out);
+                    return false;
+                }
             }
         }
         match content.left {
@@ -168,9 +178,9 @@ impl Http2 {
             cur.discard(len, out);
             if let Reason::Inspector(_) = reason {
                 self.consumed(leg, len - FRAME_HEADER, out);
-                self.cut_by_threat(id, reason, cx, out);
+                self.cut_by_threat(leg, id, last, reason, cx, out);
             } else {
-                self.cut(id, reason, ErrorCode::ProtocolError, cx, out);
+                self.cut(leg, id, (reason, ErrorCode::ProtocolError), cx, out);
                 self.consumed(leg, len - FRAME_HEADER, out);
             }
             return self.is_open();
@@ -243,9 +253,24 @@ fn tally(stream: &mut Stream, leg: Leg, layout: &DataLayout, last: bool) -> Resu
 fn follow(stream: &mut Stream, leg: Leg, mut content: &[u8]) {
     let Some(messages) = &mut stream.messages else { return };
     let unfollowed = &mut stream.unfollowed[leg as usize];
-    while !*unfollowed && let Some(piece) = messages[leg as usize].next(&mut content) {
-        // Its receiver will say so; there is nothing to count any more.
-        *unfollowed = matches!(piece, Piece::Malformed);
+    let messages = &mut messages[leg as usize];
+    while !*unfollowed && let Some(piece) = messages.next(&mut content) {
+        match piece {
+            // Its receiver will say so; there is nothing to count any more.
+            Piece::Malformed => *unfollowed = true,
+            Piece::Payload(bytes) if messages.is_trailers() && leg == Leg::Server => {
+                let room = WEB_TRAILERS - stream.web_trailers.len();
+                stream.web_trailers.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            }
+            Piece::End if messages.is_trailers() && leg == Leg::Server => {
+                // They come last (PROTOCOL-WEB.md).
+                *unfollowed = true;
+                if let Some(code) = grpc::web_status(&std::mem::take(&mut stream.web_trailers)) {
+                    stream.transaction.status = Status::Grpc(code);
+                }
+            }
+            Piece::Begin { .. } | Piece::Payload(_) | Piece::End => {}
+        }
     }
 }
 

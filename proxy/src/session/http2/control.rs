@@ -13,8 +13,12 @@ use crate::report::Reason;
 
 /// The last stream of a GOAWAY that only warns (RFC 9113 §6.8).
 pub(super) const ANY_STREAM: u32 = (1 << 31) - 1;
-/// `RST_STREAM` with this code takes nothing back (RFC 9113 §8.1).
-const NO_ERROR: [u8; 4] = [0; 4];
+/// Behind a whole answer `RST_STREAM` with these takes nothing back (RFC 9113 §8.1): no more of
+/// the request is to come, or nobody cares.
+const HARMLESS: [ErrorCode; 2] = [ErrorCode::NoError, ErrorCode::Cancel];
+/// With these a server blames the client.
+const BLAMES: [ErrorCode; 3] =
+    [ErrorCode::ProtocolError, ErrorCode::FlowControlError, ErrorCode::StreamClosed];
 
 impl Http2 {
     /// A frame that is neither DATA nor of a header block, whole.
@@ -48,10 +52,12 @@ impl Http2 {
             FrameKind::RstStream => {
                 let most = cx.limits.http2_resets;
                 let unanswered = self.streams.live(header.stream).is_some_and(|s| !s.answered);
-                if leg == Leg::Client
+                // A client may have its server do it, by what RFC 9113 wants to be answered so.
+                let of_client = leg == Leg::Client || is_one_of(&BLAMES, payload);
+                if of_client
                     && unanswered
-                    && self.direction(leg).rates.resets.exceeds(most, cx.now)
-                    && self.flooded(leg, "http2_resets", cx, out)
+                    && self.direction(Leg::Client).rates.resets.exceeds(most, cx.now)
+                    && self.flooded(Leg::Client, "http2_resets", cx, out)
                 {
                     return false;
                 }
@@ -84,7 +90,7 @@ impl Http2 {
     }
 
     /// Whether the receiver knows the stream that a leg's frame names.
-    fn is_known(&mut self, leg: Leg, id: u32, cx: &Cx<'_>) -> bool {
+    pub(super) fn is_known(&mut self, leg: Leg, id: u32, cx: &Cx<'_>) -> bool {
         match self.streams.get(id) {
             _ if !cx.judge => true,
             Known::Live(_) | Known::Idle | Known::Gone(Gone::Reset, _) => true,
@@ -101,7 +107,7 @@ impl Http2 {
         // Behind a whole answer either side may say that no more of the request is to come.
         let answered = stream.ended[Leg::Server as usize];
         let mut transaction = stream.into_transaction();
-        transaction.complete = answered && code == NO_ERROR;
+        transaction.complete = answered && is_one_of(&HARMLESS, code);
         cx.report.end(cx.now, transaction);
     }
 
@@ -111,12 +117,16 @@ impl Http2 {
         &mut self,
         payload: &[u8],
         cur: &mut Cursor<'_>,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> bool {
         let len = FRAME_HEADER + payload.len();
         let word = |at: usize| payload.get(at..at + 4).and_then(|word| word.try_into().ok());
         let last = word(0).map_or(u32::MAX, u32::from_be_bytes) & ANY_STREAM;
+        for stream in self.streams.take_above(last) {
+            // It is left to another connection (RFC 9113 §6.8).
+            cx.report.end(cx.now, stream.into_transaction());
+        }
         if last <= self.last || !cx.judge {
             self.last = self.last.min(last);
             cur.forward(len, out);
@@ -198,7 +208,7 @@ impl Http2 {
 /// are absent and would mean more.
 fn clamped(offered: &[(u16, u32)], leg: Leg, first: bool, cx: &Cx<'_>) -> Vec<(u16, u32)> {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-    let list = limit(cx.limits.head_bytes);
+    let (list, streams) = (limit(cx.limits.head_bytes), cx.limits.http2_streams);
     let mut written: Vec<_> = offered
         .iter()
         .map(|&(id, value)| {
@@ -207,6 +217,7 @@ fn clamped(offered: &[(u16, u32)], leg: Leg, first: bool, cx: &Cx<'_>) -> Vec<(u
                 setting::MAX_FRAME_SIZE => limit(cx.limits.http2_frame_bytes.max(FRAME)),
                 setting::MAX_HEADER_LIST_SIZE => list,
                 setting::ENABLE_PUSH if leg == Leg::Client => 0,
+                setting::MAX_CONCURRENT_STREAMS if leg == Leg::Server => limit(streams),
                 // Controls in values are what is refused.
                 setting::TRUE_BINARY_METADATA => 0,
                 _ => u32::MAX,
@@ -218,8 +229,18 @@ fn clamped(offered: &[(u16, u32)], leg: Leg, first: bool, cx: &Cx<'_>) -> Vec<(u
     if first && leg == Leg::Client && absent(setting::ENABLE_PUSH) {
         written.push((setting::ENABLE_PUSH, 0));
     }
+    if first && leg == Leg::Server && absent(setting::MAX_CONCURRENT_STREAMS) {
+        written.push((setting::MAX_CONCURRENT_STREAMS, limit(streams)));
+    }
     if first && absent(setting::MAX_HEADER_LIST_SIZE) {
         written.push((setting::MAX_HEADER_LIST_SIZE, list));
     }
+    // One frame has no more; nobody has so many to say.
+    written.drain(..written.len().saturating_sub(FRAME / 6));
     written
+}
+
+/// Whether the payload of `RST_STREAM` is one of these.
+fn is_one_of(codes: &[ErrorCode], payload: &[u8]) -> bool {
+    codes.iter().any(|code| payload == (*code as u32).to_be_bytes())
 }

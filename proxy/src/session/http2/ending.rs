@@ -6,6 +6,7 @@ use weir_policy::op::Protocol;
 
 use super::content::part;
 use super::control::ANY_STREAM;
+use super::fate::Bad;
 use super::rate::Rate;
 use super::stream::Gone;
 use super::{Action, Actions, Cursor, Cx, GOODBYE, Http2, Leg, Phase, answer};
@@ -29,12 +30,13 @@ impl Http2 {
         }
     }
 
-    /// What has passed of a stream was inadmissible in the end: it is reset on both sides.
+    /// What has passed of a stream was inadmissible in the end, for something that a leg sent: it
+    /// is reset on both sides.
     pub(super) fn cut(
         &mut self,
+        leg: Leg,
         id: u32,
-        reason: Reason,
-        code: ErrorCode,
+        (reason, code): Bad,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) {
@@ -48,22 +50,30 @@ impl Http2 {
         }
         self.send(Leg::Server, answer::rst_stream(id, ErrorCode::Cancel), out);
         self.send(Leg::Client, answer::rst_stream(id, code), out);
+        if leg == Leg::Client {
+            // Or a client could have the server begin and give up requests without end.
+            self.refused(cx, out);
+        }
     }
 
-    /// Content that an inspector does not let pass. A client that has no answer yet is told.
+    /// Content that an inspector does not let pass, in a frame that is its side's last or not. A
+    /// client that has no answer yet is told.
     pub(super) fn cut_by_threat(
         &mut self,
+        leg: Leg,
         id: u32,
+        last: bool,
         reason: Reason,
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) {
         let Some(stream) = self.streams.live(id) else { return };
         if stream.answered {
-            return self.cut(id, reason, ErrorCode::Cancel, cx, out);
+            return self.cut(leg, id, (reason, ErrorCode::Cancel), cx, out);
         }
         stream.condemn(true, reason);
-        let (ended, kind) = (stream.ended[Leg::Client as usize], stream.kind);
+        let ended = stream.ended[Leg::Client as usize] || (last && leg == Leg::Client);
+        let kind = stream.kind;
         let Some(stream) = self.streams.leave(id, Gone::Cut) else { return };
         let mut transaction = stream.into_transaction();
         self.send(Leg::Server, answer::rst_stream(id, ErrorCode::Cancel), out);
@@ -72,6 +82,7 @@ impl Http2 {
             self.send(Leg::Client, answer::rst_stream(id, ErrorCode::NoError), out);
         }
         cx.report.end(cx.now, transaction);
+        self.refused(cx, out);
     }
 
     /// Answers a stream in the server's place.
@@ -240,7 +251,8 @@ impl Http2 {
             let begun = self.directions.iter().all(|direction| direction.settled);
             let between = self.directions.iter().all(super::Direction::is_between);
             let followed = !self.unfollowed && !self.directions.iter().any(|d| d.unread);
-            if self.streams.is_idle() && between && followed && (!cx.judge || !begun) {
+            let said = !self.directions.iter().any(super::Direction::has_deferred);
+            if self.streams.is_idle() && between && followed && said && (!cx.judge || !begun) {
                 self.phase = Phase::Over;
                 return out.push(Action::Close);
             }

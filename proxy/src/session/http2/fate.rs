@@ -1,9 +1,10 @@
 //! What becomes of a block that was read: it passes, or is kept back.
 
-use weir_parsers::http2::{self, ErrorCode};
+use weir_parsers::http2::ErrorCode;
 
 use super::blocks::Block;
 use super::direction::own;
+use super::requests::is_trailers;
 use super::stream::{Gone, Known};
 use super::{Action, Actions, Cursor, Cx, Http2, Leg, answer};
 use crate::report::Reason;
@@ -22,8 +23,8 @@ impl Http2 {
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> bool {
-        if let Err((reason, code)) = read {
-            self.cut(block.stream, reason, code, cx, out);
+        if let Err(bad) = read {
+            self.cut(leg, block.stream, bad, cx, out);
             if cx.judge {
                 self.keep_back(leg, block, cur, cx, out);
                 return self.is_open();
@@ -45,7 +46,14 @@ impl Http2 {
         cx: &mut Cx<'_>,
         out: &mut Actions,
     ) -> bool {
-        let mut why = Gone::Reset;
+        if leg == Leg::Client && self.says_little(leg, cx, out) {
+            return false;
+        }
+        let forgotten = match leg == Leg::Client && self.streams.keeps_back() {
+            true => Gone::Cut,
+            false => Gone::Reset,
+        };
+        let mut why = forgotten;
         if let Known::Gone(gone, late) = self.streams.get(block.stream) {
             why = gone;
             *late += u32::from(why != Gone::Reset);
@@ -57,8 +65,8 @@ impl Http2 {
         // Nobody waits for it: it passes only where the receiver needs it for its table. What is
         // no trailers was not judged, and a server that has forgotten the stream could take it for
         // a request.
-        let trailers = block.end_stream && http2::trailers(block.fields, block.metadata).is_ok();
-        let harmless = !cx.judge || leg == Leg::Server || (trailers && !block.is_too_long(cx));
+        let trailers = is_trailers(block) && !block.is_too_long(cx);
+        let harmless = !cx.judge || leg == Leg::Server || trailers;
         let needed = self.direction(leg).encoder.is_none();
         if why == Gone::Reset && needed && harmless && block.is_at_hand() {
             self.pass(leg, block, cur, cx, out);

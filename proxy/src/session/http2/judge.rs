@@ -29,10 +29,12 @@ impl<'a> Asked<'a> {
         let call = kind.filter(|_| head.query.is_none()).and_then(|_| grpc::method(head.path));
         let required = cx.admission.protocol;
         match call {
-            Some((service, method)) if required != Some(Protocol::Http) => {
+            // No entry of a call can name such a field, and a server may heed it.
+            Some((service, method))
+                if required == Some(Protocol::Grpc) || required.is_none() && !overrides =>
+            {
                 let authority = head.authority;
                 let operation = Operation::Grpc(GrpcOp { service, method, authority });
-                // No entry of a call can name such a field, and a server may heed it.
                 let wrong = overrides.then_some(Reason::Policy(Violation::OverrideHeader));
                 Self { operation, kind, wrong }
             }

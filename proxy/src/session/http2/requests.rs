@@ -30,6 +30,10 @@ impl Http2 {
             }
             Known::Gone(..) => self.late_block(Leg::Client, block, cur, cx, out),
             Known::Idle if id % 2 == 1 => self.request(block, cur, cx, out),
+            Known::Closed if id % 2 == 1 && is_trailers(block) => {
+                // Of one that the server has reset so long ago that it is forgotten.
+                self.late_block(Leg::Client, block, cur, cx, out)
+            }
             Known::Closed | Known::Idle => {
                 let (reason, code) = match id % 2 {
                     1 => (Reason::Malformed("stream_reused"), ErrorCode::StreamClosed),
@@ -118,6 +122,7 @@ impl Http2 {
             left: head.content_length,
             kind: asked.kind,
             messages: followed.then(|| [Messages::new(), Messages::new()]),
+            web_trailers: Vec::new(),
             unfollowed: [false; 2],
             inspectors,
         };
@@ -167,7 +172,10 @@ impl Http2 {
     ) -> bool {
         let id = block.stream;
         self.streams.leave(id, Gone::Refused);
-        if cur.is_part_gone() || cx.admission.refusal == Some(Refusal::Reset) {
+        // It may be asked again (RFC 9113 §8.7): the policy has nothing against it.
+        let postponed = answer == Ok(ErrorCode::RefusedStream);
+        let resets = cx.admission.refusal == Some(Refusal::Reset) && !postponed;
+        if cur.is_part_gone() || resets {
             // Some of it has passed while the connection was only observed, or the policy asks for
             // no more.
             cx.report.end(cx.now, transaction);
@@ -185,9 +193,17 @@ impl Http2 {
             }
         }
         cx.report.end(cx.now, transaction);
+        if postponed {
+            return !self.says_little(Leg::Client, cx, out);
+        }
         self.refused(cx, out);
         self.is_open()
     }
+}
+
+/// Whether a block can be the trailers of some message, and nothing else.
+pub(super) fn is_trailers(block: &Block<'_>) -> bool {
+    block.end_stream && http2::trailers(block.fields, block.metadata).is_ok()
 }
 
 /// Trailers end their request, and have no pseudo-header fields (RFC 9113 §8.1).

@@ -30,6 +30,8 @@ pub(super) struct Stream {
     pub(super) kind: Option<grpc::Kind>,
     /// gRPC messages from the client and from the server.
     pub(super) messages: Option<[Messages; 2]>,
+    /// The trailers of a gRPC-Web answer, as far as they have come: none before they begin.
+    pub(super) web_trailers: Vec<u8>,
     /// What comes from this leg are no messages.
     pub(super) unfollowed: [bool; 2],
     /// Of its own: content of several streams comes interleaved.
@@ -198,6 +200,18 @@ impl Streams {
         let Some(Entry::Live(stream)) = before else { return None };
         self.live -= 1;
         Some(*stream)
+    }
+
+    /// Takes those under way that began after this one.
+    pub(super) fn take_above(&mut self, last: u32) -> Vec<Stream> {
+        if last >= self.highest {
+            return Vec::new();
+        }
+        let live = |(id, entry): (&u32, &Entry)| {
+            (*id > last && matches!(entry, Entry::Live(_))).then_some(*id)
+        };
+        let ids: Vec<u32> = self.entries.iter().filter_map(live).collect();
+        ids.into_iter().filter_map(|id| self.leave(id, Gone::Reset)).collect()
     }
 
     /// How many are remembered, under way or not.

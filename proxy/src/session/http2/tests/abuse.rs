@@ -1,6 +1,7 @@
 //! What no peer does that means well.
 
 use weir_parsers::http2::{ErrorCode, FrameKind, flag};
+use weir_policy::decide::Refusal;
 
 use super::peers::{Got, code, data, frame, post};
 use super::*;
@@ -268,4 +269,78 @@ fn a_hundred_thousand_refusals_leave_nothing() {
     assert!(pair.driver.session.streams.remembered() <= 1024);
     pair.asks(300_001, "/ok");
     assert_eq!(pair.server_got().len(), 1);
+}
+
+/// What the server gets before a client is stopped that has it begin requests and give them up
+/// (CVE-2023-44487, CVE-2025-8671), with a limit of ten of them.
+fn given_up(mut one: impl FnMut(&mut Pair, u32)) -> usize {
+    let mut pair = Pair::new("http");
+    let limits = &mut pair.driver.limits;
+    (limits.http2_resets, limits.http2_refusals) = (10, 10);
+    for stream in (1..2001).step_by(2) {
+        one(&mut pair, stream);
+    }
+    assert!(pair.driver.ended.closed);
+    pair.server_got().iter().filter(|got| matches!(got, Got::Headers { .. })).count()
+}
+
+#[test]
+fn requests_that_are_begun_to_be_given_up_are_bounded() {
+    let content_behind_the_end = given_up(|pair, stream| {
+        pair.asks(stream, "/ok");
+        pair.driver.client(data(stream, true, b"x"));
+    });
+    assert_eq!(content_behind_the_end, 11);
+    let trailers_that_are_none = given_up(|pair, stream| {
+        let headers = pair.client.headers(stream, false, &post("/ok"));
+        let trailers = pair.client.headers(stream, false, &[("a", "b")]);
+        pair.driver.client([headers, trailers].concat());
+    });
+    assert_eq!(trailers_that_are_none, 11);
+    let too_little_content = given_up(|pair, stream| {
+        let length = [&post("/ok")[..], &[("content-length", "3")]].concat();
+        let headers = pair.client.headers(stream, false, &length);
+        pair.driver.client([headers, data(stream, true, b"x")].concat());
+    });
+    assert_eq!(too_little_content, 11);
+    // A server must answer a window of nothing so (RFC 9113 §6.9).
+    let reset_by_the_server = given_up(|pair, stream| {
+        pair.asks(stream, "/ok");
+        pair.driver.client(answer::window_update(stream, 0));
+        pair.driver.server(answer::rst_stream(stream, ErrorCode::ProtocolError));
+    });
+    assert_eq!(reset_by_the_server, 11);
+}
+
+#[test]
+fn blocks_for_streams_that_were_reset_are_bounded() {
+    let mut pair = Pair::new("http");
+    pair.driver.limits.http2_empty_frames = 10;
+    let headers = pair.client.headers(1, false, &post("/ok"));
+    pair.driver.client([headers, answer::rst_stream(1, ErrorCode::Cancel)].concat());
+    for _ in 0..10 {
+        let trailers = pair.client.headers(1, true, &[("a", "b")]);
+        pair.driver.client(trailers);
+    }
+    assert!(!pair.driver.ended.closed);
+    let trailers = pair.client.headers(1, true, &[("a", "b")]);
+    pair.driver.client(trailers);
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn streams_over_the_limit_are_postponed() {
+    for refusal in [Refusal::Answer, Refusal::Close, Refusal::Reset] {
+        let mut pair = Pair::refusing("http", refusal);
+        (pair.driver.limits.http2_streams, pair.driver.limits.http2_refusals) = (2, 10);
+        for stream in (1..30).step_by(2) {
+            pair.asks(stream, "/ok");
+        }
+        let refused = (5..30).step_by(2).map(|id| Got::Reset(id, code(ErrorCode::RefusedStream)));
+        assert_eq!(pair.client_got(), refused.collect::<Vec<_>>());
+        pair.answers(1);
+        pair.asks(31, "/ok");
+        pair.answers(31);
+        assert_eq!(pair.client_got().len(), 2);
+    }
 }

@@ -103,3 +103,21 @@ fn a_match_in_an_answer_resets_both_and_its_rest_is_consumed() {
     pair.answers(5);
     assert_eq!(pair.client_got().len(), 1);
 }
+
+#[test]
+fn trailers_of_grpc_web_are_no_message_and_tell_the_status() {
+    for cut in [1, 7, 1000] {
+        let mut pair = Pair::new("grpc");
+        let mut asked = call("/shop.Cart/Add");
+        asked[5] = ("content-type", "application/grpc-web+proto");
+        let headers = pair.client.headers(1, false, &asked);
+        pair.driver.client([headers, data(1, true, b"\0\0\0\0\x01x")].concat());
+        let head = [(":status", "200"), ("content-type", "application/grpc-web+proto")];
+        let headers = pair.server.headers(1, false, &head);
+        let body = [&b"\0\0\0\0\x01y\x80\0\0\0\x0f"[..], b"grpc-status:13\n"].concat();
+        let bytes = [headers, data(1, true, &body)].concat();
+        bytes.chunks(cut).for_each(|bytes| pair.driver.server(bytes));
+        let record = &pair.driver.records.ended[0];
+        assert_eq!((record.messages, record.status), (Some([1, 1]), Status::Grpc(13)));
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_parsers::http2::{ErrorCode, FrameKind, PREFACE};
 use weir_policy::decide::Refusal;
 
-use super::peers::{Got, code, data, frame, post};
+use super::peers::{Got, call, code, data, frame, post};
 use super::*;
 use crate::config::UnknownFrames;
 use crate::session::testing::{Drive, Driver};
@@ -257,4 +257,60 @@ fn a_slow_block_ends_the_connection() {
     let calm = code(ErrorCode::EnhanceYourCalm);
     assert_eq!(pair.client_got(), [Got::GoAway { last: 0, code: calm }]);
     assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn streams_that_the_server_will_not_answer_are_over() {
+    let mut pair = Pair::refusing("http", Refusal::Close);
+    pair.asks(1, "/ok");
+    pair.asks(3, "/ok");
+    pair.driver.server(answer::go_away(1, ErrorCode::NoError));
+    assert_eq!(pair.words(), ["GET /ok allowed entry"]);
+    pair.asks(5, "/evil");
+    assert!(!pair.driver.ended.closed);
+    pair.answers(1);
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn trailers_for_a_stream_that_is_forgotten_end_nothing() {
+    let mut pair = Pair::new("http");
+    for stream in (1..2400).step_by(2) {
+        let headers = pair.client.headers(stream, false, &post("/ok"));
+        pair.driver.client(headers);
+    }
+    for stream in (1..2400).step_by(2) {
+        pair.driver.server(answer::rst_stream(stream, ErrorCode::RefusedStream));
+    }
+    // They were on their way.
+    let trailers = pair.client.headers(1, true, &[("a", "b")]);
+    pair.driver.client(trailers);
+    assert!(!pair.driver.ended.closed);
+    // Another request is none of that.
+    pair.asks(3, "/ok");
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn a_goodbye_waits_for_what_is_to_be_said() {
+    let mut pair = Pair::silent("http");
+    let headers = pair.client.headers(1, true, &get("/evil"));
+    pair.driver.client([PREFACE.to_vec(), answer::settings(&[]), headers].concat());
+    pair.driver.say_goodbye();
+    assert!(!pair.driver.ended.closed);
+    pair.driver.server(answer::settings(&[]));
+    let got = pair.client_got();
+    assert!(matches!(got[1], Got::Headers { stream: 1, last: true, .. }), "{got:?}");
+}
+
+#[test]
+fn a_call_that_is_answered_is_complete_whatever_its_client_does_then() {
+    let mut pair = Pair::new("grpc");
+    let headers = pair.client.headers(1, false, &call("/shop.Cart/Watch"));
+    pair.driver.client(headers);
+    let head = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "9")];
+    let headers = pair.server.headers(1, true, &head);
+    pair.driver.server(headers);
+    pair.driver.client(answer::rst_stream(1, ErrorCode::Cancel));
+    assert_eq!(pair.words(), ["shop.Cart/Watch allowed entry +"]);
 }

@@ -4,6 +4,7 @@ use weir_parsers::http2::{FrameKind, flag};
 
 use super::peers::{data, frame, post};
 use super::*;
+use crate::session::testing::Literal;
 
 fn is_reset(pair: &Pair) -> bool {
     pair.driver.ended.client_reset && pair.driver.ended.server_reset
@@ -69,4 +70,19 @@ fn a_block_whose_beginning_has_passed_cannot_be_kept_back() {
     pair.driver.judge = true;
     pair.driver.client(frame(FrameKind::Continuation, flag::END_HEADERS, 1, b"x"));
     assert!(is_reset(&pair));
+}
+
+#[test]
+fn a_match_in_the_rest_of_a_frame_that_was_observed_does_not_pass() {
+    let mut pair = Pair::observed("http");
+    pair.driver.inspectors = vec![Literal::content("attack")];
+    let headers = pair.client.headers(1, false, &post("/ok"));
+    pair.driver.client(headers);
+    let body = data(1, true, b"an attack");
+    pair.driver.client(&body[..14]);
+    pair.driver.judge = true;
+    pair.driver.client(&body[14..]);
+    assert!(is_reset(&pair));
+    assert!(!pair.driver.towards(Leg::Server).windows(6).any(|six| six == b"attack"));
+    assert_eq!(pair.words(), ["POST /ok refused literal"]);
 }

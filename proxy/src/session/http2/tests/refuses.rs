@@ -1,10 +1,11 @@
 //! One stream is refused, the others go on.
 
-use weir_parsers::http2::ErrorCode;
+use weir_parsers::http2::{ErrorCode, FrameKind};
 use weir_policy::decide::Refusal;
 
-use super::peers::{Got, call, code, data, fields, padded, post};
+use super::peers::{Got, call, code, data, fields, frame, padded, post};
 use super::*;
+use crate::session::testing::Literal;
 
 /// The answer to a refused request, and that nothing else came.
 fn refusal(pair: &mut Pair, stream: u32) {
@@ -201,6 +202,22 @@ fn a_call_with_an_override_field_is_refused() {
 }
 
 #[test]
+fn without_a_rule_a_call_with_an_override_field_is_the_request_that_it_is() {
+    let mut pair = Pair::new("http");
+    pair.driver.admission.protocol = None;
+    let call = [&call("/ok")[..], &[("x-original-url", "/other")]].concat();
+    let headers = pair.client.headers(1, true, &call);
+    pair.driver.client(headers);
+    let call = [&super::peers::call("/a/b")[..], &[("x-original-url", "/other")]].concat();
+    let headers = pair.client.headers(3, true, &call);
+    pair.driver.client(headers);
+    assert_eq!(
+        pair.words(),
+        ["POST /ok refused override_header +", "POST /a/b refused not_allowed +"]
+    );
+}
+
+#[test]
 fn windows_wait_together_for_the_end_of_a_frame() {
     let mut pair = Pair::new("http");
     pair.asks(1, "/ok");
@@ -246,4 +263,41 @@ fn a_web_socket_is_the_operation_that_it_is_in_http_1() {
     pair.driver.client(headers);
     assert_eq!(pair.server_got(), []);
     assert_eq!(pair.words(), ["GET /ok refused upgrade_not_permitted +"]);
+}
+
+#[test]
+fn no_frame_of_a_refused_stream_passes_whatever_its_type() {
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, false, &post("/evil"));
+    pair.driver.client(headers);
+    // METADATA of Envoy.
+    pair.driver.client(frame(FrameKind::Unknown(0x4d), 4, 1, b"metadata of the refused request"));
+    assert_eq!(pair.server_got(), []);
+    pair.driver.client(frame(FrameKind::Unknown(0x4d), 4, 0, b"metadata"));
+    assert_eq!(pair.server_got(), [Got::Other(FrameKind::Unknown(0x4d), 0)]);
+}
+
+#[test]
+fn a_server_sends_no_content_for_what_it_has_not_heard_of() {
+    let mut pair = Pair::new("http");
+    pair.asks(1, "/evil");
+    pair.client_got();
+    pair.driver.server(data(1, true, b"content out of nowhere"));
+    assert!(matches!(pair.client_got()[..], [Got::GoAway { .. }]));
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn a_threat_counts_as_a_refusal() {
+    let mut pair = Pair::refusing("http", Refusal::Close);
+    pair.driver.inspectors = vec![Literal::content("attack")];
+    let headers = pair.client.headers(1, false, &post("/ok"));
+    pair.driver.client([headers, data(1, true, b"attack")].concat());
+    let got = pair.client_got();
+    // All of the request has come: nothing of it is to be stopped.
+    let [Got::Window(0, 6), Got::Headers { last: true, .. }, Got::GoAway { last: 1, .. }] = got[..]
+    else {
+        panic!("{got:?}")
+    };
+    assert!(pair.driver.ended.closed);
 }

@@ -1,5 +1,8 @@
 //! What the peers say of themselves.
 
+use weir_parsers::http2::{PREFACE, setting};
+
+use super::super::direction::FRAME;
 use super::peers::{Got, ack};
 use super::*;
 
@@ -41,4 +44,29 @@ fn a_table_beyond_the_limit_makes_its_direction_unread() {
     let words = pair.words();
     assert!(words.contains(&"- would-refuse http2_table".to_owned()), "{words:?}");
     assert!(!pair.driver.opaque, "requests are still read");
+}
+
+#[test]
+fn settings_are_no_longer_than_a_frame_may_be() {
+    let mut pair = Pair::silent("http");
+    let many = vec![(0x99, 7); FRAME / 6];
+    pair.driver.client([PREFACE.to_vec(), answer::settings(&many)].concat());
+    let got = pair.server_got();
+    let [Got::Settings(settings)] = &got[..] else { panic!("{got:?}") };
+    assert_eq!(settings.len(), FRAME / 6);
+    assert!(settings.contains(&(setting::ENABLE_PUSH, 0)));
+}
+
+#[test]
+fn a_client_is_told_how_many_streams_there_may_be() {
+    for (offered, told) in [(None, 10_000), (Some(100), 100), (Some(u32::MAX), 10_000)] {
+        let mut pair = Pair::silent("http");
+        let settings: Vec<_> =
+            offered.map(|n| (setting::MAX_CONCURRENT_STREAMS, n)).into_iter().collect();
+        pair.driver.client([PREFACE.to_vec(), answer::settings(&[])].concat());
+        pair.driver.server(answer::settings(&settings));
+        let got = pair.client_got();
+        let [Got::Settings(settings)] = &got[..] else { panic!("{got:?}") };
+        assert!(settings.contains(&(setting::MAX_CONCURRENT_STREAMS, told)), "{settings:?}");
+    }
 }
