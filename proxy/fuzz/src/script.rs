@@ -36,7 +36,8 @@ pub struct Script {
     pub valid: bool,
     /// Streams whose request the policy refuses.
     pub refused: BTreeSet<u32>,
-    /// Streams that one peer has reset: what the other sends may cross with it.
+    /// Streams that one peer has reset, or that the server leaves to another connection: what is
+    /// sent of them may cross with that.
     pub reset: BTreeSet<u32>,
 }
 
@@ -391,7 +392,12 @@ impl Peers<'_> {
 
     fn other(&mut self, leg: usize) {
         match self.byte() & 3 {
-            0 if leg == 1 => self.frame(1, FrameKind::GoAway, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]),
+            0 if leg == 1 => {
+                // From here on nobody waits for the others that have begun.
+                self.frame(1, FrameKind::GoAway, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+                self.flush(1);
+                self.script.reset.extend(self.streams.iter().map(|stream| stream.id).skip(1));
+            }
             1 => self.frame(leg, FrameKind::Unknown(0xbe), 0xff, 0, b"whatever that means"),
             2 => self.frame(leg, FrameKind::Unknown(0x10), 0, 0, b""),
             _ => self.frame(leg, FrameKind::Priority, 0, self.next, &[0, 0, 0, 0, 16]),
