@@ -1,12 +1,16 @@
-//! What reading HTTP/2 costs: the header blocks of a call, once both tables are warm.
+//! What reading HTTP/2 costs: the header blocks of a call, once both tables are warm; and blocks that
+//! are made to cost much.
 
 use std::hint::black_box;
 
-use criterion::Criterion;
-use weir_parsers::http2::hpack::{Decoder, Encoder, Field, FieldList, Representation};
+use criterion::{BatchSize, Criterion};
+use weir_parsers::http2::hpack::{Decoder, Encoder, Error, Field, FieldList, Representation};
 use weir_parsers::http2::{Metadata, request};
 
 const LIMIT: usize = 64 * 1024;
+
+/// The longest block that is gathered to be decoded.
+const LONGEST: usize = 4 * LIMIT;
 
 /// As a client of gRPC sends them. What differs from call to call does not enter the table.
 const CALL: [(&str, &str, Representation); 9] = [
@@ -55,7 +59,38 @@ fn main() {
         });
     }
     group.finish();
+    long_blocks(&mut criterion);
     criterion.final_summary();
+}
+
+/// Blocks of the greatest length: one that names a long entry of the table with each two bytes, and
+/// one of short fields that it spells out.
+fn long_blocks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("http2/long block");
+    for table in [4096, 65536] {
+        let mut decoder = Decoder::new();
+        decoder.allow(table);
+        let name = vec![b'~'; table - 100];
+        let field = Field { name: &name, value: b"", representation: Representation::Incremental };
+        let (mut block, mut list) = (Vec::new(), FieldList::new());
+        Encoder::new(table).encode([field].into_iter(), &mut block);
+        decoded(&mut decoder, &block, &mut list);
+        let bomb = b"\x7e\x00".repeat(LONGEST / 2);
+        group.bench_function(format!("a bomb, table of {table}"), |bencher| {
+            let setup = || decoder.clone();
+            let run = |mut decoder: Decoder| {
+                let ended = decoder.decode(black_box(&bomb), LIMIT, &mut list);
+                assert_eq!(ended, Err(Error::ListTooLong));
+            };
+            bencher.iter_batched(setup, run, BatchSize::LargeInput);
+        });
+    }
+    let spelt = b"\x40\x01a\x01b".repeat(LONGEST / 5);
+    let (mut decoder, mut list) = (Decoder::new(), FieldList::new());
+    group.bench_function("of short fields", |bencher| {
+        bencher.iter(|| decoded(&mut decoder, black_box(&spelt), &mut list));
+    });
+    group.finish();
 }
 
 /// A benchmark of an error would measure the wrong thing.

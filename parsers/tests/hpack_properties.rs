@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use weir_parsers::http2::hpack::{
-    DEFAULT_TABLE_SIZE, Decoder, Encoder, Field, FieldList, Representation, SizeUpdate,
-    encode_plain, size_update,
+    AMPLIFICATION, DEFAULT_TABLE_SIZE, Decoder, Encoder, Error, Field, FieldList, Representation,
+    SizeUpdate, encode_plain, size_update,
 };
 
 type Owned = (Vec<u8>, Vec<u8>, Representation);
@@ -203,9 +203,16 @@ proptest! {
             prop_assert_eq!(decoded.changed, inserts || update.is_some());
             prop_assert!(decoder.memory() <= 3 * DEFAULT_TABLE_SIZE + 320);
             prop_assert!(model.limit > 0 || decoder.memory() == 0);
-            // A list that is cut says the same size, keeps its front and leaves the same table.
-            let short = cut.decode(&block, most, &mut fields).unwrap();
-            prop_assert_eq!(short, decoded);
+            // A list that is cut says the same size, keeps its front and leaves the same table;
+            // one that is too long by far is an error.
+            let short = cut.decode(&block, most, &mut fields);
+            let stop = AMPLIFICATION * most.max(block.len()) + model.limit;
+            if decoded.list_size > most as u64 && decoded.list_size > stop as u64 {
+                prop_assert_eq!(short, Err(Error::ListTooLong));
+                break;
+            }
+            prop_assert_eq!(short, Ok(decoded));
+            prop_assert_eq!((cut.size(), cut.memory() <= 3 * DEFAULT_TABLE_SIZE + 320), (model.size(), true));
             let mut size = 0;
             let fit = expected.iter().take_while(|field| {
                 size += field.0.len() + field.1.len() + 32;

@@ -12,7 +12,7 @@ macro_rules! reasons {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
         pub enum Reason {
             $($(#[$doc])* #[error($words)] $name,)*
-            /// A field block that cannot be decoded (RFC 9113 §4.3).
+            /// A field block that cannot be decoded, or is not (RFC 9113 §4.3, §10.5.1).
             #[error(transparent)]
             Hpack(#[from] hpack::Error),
         }
@@ -31,6 +31,7 @@ macro_rules! reasons {
             pub fn code(self) -> ErrorCode {
                 match self {
                     $(Reason::$name => ErrorCode::$code,)*
+                    Reason::Hpack(hpack::Error::ListTooLong) => ErrorCode::EnhanceYourCalm,
                     Reason::Hpack(_) => ErrorCode::CompressionError,
                 }
             }

@@ -2,8 +2,8 @@
 
 use super::table::Table;
 use super::{
-    DEFAULT_TABLE_SIZE, Error, FIELD_OVERHEAD, FieldList, Representation, SizeUpdate, huffman,
-    integer, statics,
+    AMPLIFICATION, DEFAULT_TABLE_SIZE, Error, FIELD_OVERHEAD, FieldList, Representation,
+    SizeUpdate, huffman, integer, statics,
 };
 
 /// Decodes the field blocks of one direction of a connection, in order.
@@ -68,10 +68,11 @@ impl Decoder {
     /// Decodes a whole field block into `fields`, which is cleared first.
     ///
     /// When the list's size goes over `most`, `fields` has those before that alone; the rest of
-    /// the block is decoded for the table's sake.
+    /// the block is decoded for the table's sake, unless [`AMPLIFICATION`] ends it.
     ///
     /// # Errors
-    /// The block is not valid. Nothing that follows it can be decoded.
+    /// The block is not valid, or its list is too long by far. Nothing that follows it can be
+    /// decoded.
     pub fn decode(
         &mut self,
         block: &[u8],
@@ -82,7 +83,9 @@ impl Decoder {
         let mut rest = block;
         let update = self.updates(&mut rest)?;
         let mut decoded = Decoded { list_size: 0, changed: update.is_some(), update };
-        while let Some((&first, after)) = rest.split_first() {
+        while decoded.list_size <= most as u64
+            && let Some((&first, after)) = rest.split_first()
+        {
             rest = after;
             let start = fields.tail().len();
             let (name_end, representation) = match first {
@@ -118,7 +121,55 @@ impl Decoder {
                 bytes.truncate(start);
             }
         }
+        if decoded.list_size > most as u64 {
+            let stop = AMPLIFICATION.saturating_mul(most.max(block.len()));
+            let stop = stop.saturating_add(self.table.limit()) as u64;
+            self.beyond(rest, stop, fields.tail(), &mut decoded)?;
+        }
         Ok(decoded)
+    }
+
+    /// Decodes the rest of a block whose list is over its limit, for the table's sake.
+    ///
+    /// Only what is inserted is put together, behind what is in `scratch`: two bytes can name an
+    /// entry that is as long as the table. That is copied as often as a list of `stop` allows.
+    fn beyond(
+        &mut self,
+        mut rest: &[u8],
+        stop: u64,
+        scratch: &mut Vec<u8>,
+        decoded: &mut Decoded,
+    ) -> Result<(), Error> {
+        let start = scratch.len();
+        while decoded.list_size <= stop {
+            let Some((&first, after)) = rest.split_first() else { return Ok(()) };
+            rest = after;
+            let size = match first {
+                0x80.. => {
+                    let (name, value) = self.entry(integer::read(first, 7, &mut rest)?)?;
+                    name.len() + value.len()
+                }
+                0x40.. => {
+                    let name_end = self.literal(first, 6, &mut rest, scratch)?;
+                    let (name, value) = scratch[start..].split_at(name_end - start);
+                    self.table.insert(name, value);
+                    decoded.changed = true;
+                    name.len() + value.len()
+                }
+                0x20.. => return Err(Error::SizeMisplaced),
+                _ => {
+                    let indexed = match integer::read(first, 4, &mut rest)? {
+                        0 => string(&mut rest, scratch).map(|()| 0)?,
+                        index => self.entry(index)?.0.len(),
+                    };
+                    string(&mut rest, scratch)?;
+                    indexed + scratch.len() - start
+                }
+            };
+            scratch.truncate(start);
+            decoded.list_size += (size + FIELD_OVERHEAD) as u64;
+        }
+        Err(Error::ListTooLong)
     }
 
     /// Reads the size updates that begin a block, two at most.

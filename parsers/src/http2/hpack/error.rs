@@ -2,7 +2,7 @@
 
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident = $label:literal, $words:literal;)*) => {
-        /// Why a field block cannot be decoded. The table is lost with it, and so the connection.
+        /// Why a field block cannot be decoded, or is not. The table is lost with it, and so the connection.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
         pub enum Error {
             $($(#[$doc])* #[error($words)] $name,)*
@@ -35,4 +35,6 @@ errors! {
     SizeMisplaced = "hpack_size_misplaced", "a table size update out of place";
     /// No size update, though a smaller size was settled (RFC 9113 §4.3.1).
     SizeMissing = "hpack_size_missing", "a field block does not take notice of a smaller table";
+    /// The fields are [`AMPLIFICATION`](super::AMPLIFICATION) times as long as they may be.
+    ListTooLong = "hpack_list_too_long", "a field block says far more than it may";
 }

@@ -293,6 +293,71 @@ fn a_list_over_its_limit_keeps_the_table_right() {
     assert_eq!(decode(&mut decoder, "be").unwrap(), ["a: b"]);
 }
 
+/// A decoder whose table of `size` has an entry with a name of `name` bytes, and no value.
+fn with_a_name(size: usize, name: usize) -> Decoder {
+    let mut decoder = Decoder::new();
+    decoder.allow(size);
+    let mut block = Vec::new();
+    size_update(size, &mut block);
+    block.push(0x40);
+    integer::write(0, 7, name, &mut block);
+    block.extend((0..name).map(|at| b'a' + u8::try_from(at % 26).unwrap()));
+    block.push(0);
+    decoder.decode(&block, usize::MAX, &mut FieldList::new()).unwrap();
+    decoder
+}
+
+#[test]
+fn a_list_that_is_too_long_by_far() {
+    // The name again without a value, inserted or not, and the whole entry.
+    for field in ["7e00", "0f2f00", "be"] {
+        let block = bytes(&field.repeat(40));
+        let (decoder, mut fields) = (with_a_name(4096, 4000), FieldList::new());
+        let size = 40 * (4000 + FIELD_OVERHEAD);
+        let enough = (size - 4096).div_ceil(AMPLIFICATION);
+        let mut decode = |most| decoder.clone().decode(&block, most, &mut fields);
+        assert_eq!(decode(enough).map(|decoded| decoded.list_size), Ok(size as u64), "{field}");
+        assert_eq!(decode(enough - 1), Err(Error::ListTooLong), "{field}");
+        assert_eq!(decode(0), Err(Error::ListTooLong), "{field}");
+        assert!(fields.is_empty());
+    }
+}
+
+#[test]
+fn a_block_may_spell_out_a_long_list() {
+    let mut block = bytes("0001 61");
+    integer::write(0, 7, 100_000, &mut block);
+    block.extend(b"x".repeat(100_000));
+    let decoded = Decoder::new().decode(&block, 10, &mut FieldList::new()).unwrap();
+    assert_eq!(decoded.list_size, 100_033);
+}
+
+#[test]
+fn beyond_the_limit_the_table_is_the_same() {
+    // Of an entry that goes for it, and of one that stays.
+    for name in [4000, 1500, 600, 7] {
+        let mut whole = with_a_name(4096, name);
+        let mut cut = whole.clone();
+        let (mut fields, mut rest) = (FieldList::new(), FieldList::new());
+        for at in 0..100u8 {
+            let block = [&b"\x82\x7e\x02"[..], &[b'0' + at / 10, b'0' + at % 10]].concat();
+            whole.decode(&block, usize::MAX, &mut fields).unwrap();
+            cut.decode(&block, 0, &mut rest).unwrap();
+            assert_eq!(cut.size(), whole.size());
+            assert!(cut.memory() <= 3 * 4096 + 320, "{}", cut.memory());
+            let newest = bytes("be");
+            whole.clone().decode(&newest, usize::MAX, &mut fields).unwrap();
+            cut.clone().decode(&newest, usize::MAX, &mut rest).unwrap();
+            assert!(fields.iter().eq(rest.iter()), "{name} {at}");
+        }
+    }
+    // One that is too large for the table empties it here too.
+    let mut cut = with_a_name(4096, 4000);
+    let block = [&bytes("82 7e 45")[..], &[b'x'; 0x45]].concat();
+    cut.decode(&block, 0, &mut FieldList::new()).unwrap();
+    assert_eq!(cut.size(), 0);
+}
+
 #[test]
 fn a_name_may_come_from_the_entry_that_it_evicts() {
     let mut decoder = Decoder::new();

@@ -200,7 +200,7 @@ impl Http2 {
         go_on && self.is_open()
     }
 
-    /// A block that cannot be decoded (RFC 7541 §2.2 and §4.2): nothing after it can.
+    /// A block that cannot be decoded (RFC 7541 §2.2 and §4.2), or is not: nothing after it can.
     #[expect(clippy::too_many_arguments, reason = "what is known of a block, and the usual four")]
     fn undecodable(
         &mut self,
@@ -215,10 +215,15 @@ impl Http2 {
         let reason = match error {
             // What the receiver offers is more than Weir keeps (or the sender does as it likes).
             hpack::Error::SizeTooLarge if !cx.judge => Reason::Unread("http2_table"),
+            // Too long by far to be read to its end and answered for itself.
+            hpack::Error::ListTooLong => Reason::Limit("head_bytes"),
             error => Reason::Malformed(error.label()),
         };
         if cx.judge {
-            return self.broken(leg, reason, ErrorCode::CompressionError, cx, out);
+            return self.broken(leg, reason, http2::Reason::from(error).code(), cx, out);
+        }
+        if let Reason::Limit(name) = reason {
+            cx.report.limit_reached(name);
         }
         let transaction = super::ending::unreadable(reason, cx);
         cx.report.end(cx.now, transaction);

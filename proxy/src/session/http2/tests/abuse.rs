@@ -115,6 +115,17 @@ fn a_small_block_with_a_long_list() {
 }
 
 #[test]
+fn a_small_block_with_a_list_that_is_too_long_by_far() {
+    let value = "x".repeat(3900);
+    let bomb = vec![("a", &*value); 1000];
+    let mut pair = Pair::new("http");
+    let headers = pair.client.headers(1, true, &[&get("/ok")[..], &bomb].concat());
+    assert!(headers.len() < 6000);
+    pair.driver.client(headers);
+    ended(&mut pair, ErrorCode::EnhanceYourCalm, "head_bytes");
+}
+
+#[test]
 fn malformed_requests_are_their_stream_s_fault() {
     let bad: [(&str, &str, &str); 6] = [
         ("Upper", "x", "field_name_upper"),
