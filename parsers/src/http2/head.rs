@@ -2,7 +2,7 @@
 
 use super::Reason;
 use super::hpack::FieldList;
-use super::known::{Known, Metadata};
+use super::known::{Known, Metadata, Role};
 use crate::http::chars::is_token;
 use crate::http::fields::is_forbidden_trailer;
 use crate::http::uri::{authority, path_and_query};
@@ -40,7 +40,7 @@ pub struct RequestHead<'a> {
 pub struct ResponseHead<'a> {
     /// The status code, 100 to 999.
     pub status: u16,
-    /// Content-Type, unchecked.
+    /// Content-Type, unchecked, without whitespace around it.
     pub content_type: Option<&'a [u8]>,
     /// How long the content is said to be.
     pub content_length: Option<u64>,
@@ -60,7 +60,7 @@ pub struct Trailers {
 /// # Errors
 /// Why it must be refused: it is malformed, or two readers could take it differently.
 pub fn request(fields: &FieldList, metadata: Metadata) -> Result<RequestHead<'_>, Reason> {
-    let known = Known::read(fields, metadata)?;
+    let known = Known::read(fields, Role::Request, metadata)?;
     if known.status.is_some() {
         return Err(Reason::PseudoMisplaced);
     }
@@ -144,7 +144,7 @@ fn effective_authority<'a>(known: &Known<'a>) -> Result<Option<&'a [u8]>, Reason
 /// # Errors
 /// Why it must be refused: it is malformed, or two readers could take it differently.
 pub fn response(fields: &FieldList, metadata: Metadata) -> Result<ResponseHead<'_>, Reason> {
-    let known = Known::read(fields, metadata)?;
+    let known = Known::read(fields, Role::Response, metadata)?;
     let of_request = [known.method, known.scheme, known.authority, known.path, known.protocol];
     if of_request.iter().any(Option::is_some) {
         return Err(Reason::PseudoMisplaced);
@@ -173,17 +173,19 @@ fn status(value: &[u8]) -> Result<u16, Reason> {
 /// # Errors
 /// Why it must be refused: it is malformed, or has a field that must not come as a trailer.
 pub fn trailers(fields: &FieldList, metadata: Metadata) -> Result<Trailers, Reason> {
-    let trailers = response_trailers(fields, metadata)?;
+    let known = Known::read(fields, Role::RequestTrailers, metadata)?;
     match fields.iter().any(|field| is_forbidden_trailer(field.name)) {
         true => Err(Reason::ForbiddenTrailer),
-        false => Ok(trailers),
+        false => Ok(Trailers { grpc_status: known.grpc_status }),
     }
 }
 
-/// Reads the trailer section of a response, in which gRPC has metadata of any name.
+/// Reads the trailer section of a response, in which gRPC has metadata of any name. Nothing in it
+/// describes the content, whatever it is called (RFC 9110 §6.5.1).
 ///
 /// # Errors
 /// Why it is malformed.
 pub fn response_trailers(fields: &FieldList, metadata: Metadata) -> Result<Trailers, Reason> {
-    Ok(Trailers { grpc_status: Known::trailers(fields, metadata)?.grpc_status })
+    let known = Known::read(fields, Role::ResponseTrailers, metadata)?;
+    Ok(Trailers { grpc_status: known.grpc_status })
 }

@@ -17,6 +17,33 @@ pub enum Metadata {
     Binary,
 }
 
+/// What a list of fields is: in another place a field of the same name may mean nothing, and is
+/// metadata then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A request's head.
+    Request,
+    /// A response's head.
+    Response,
+    /// A trailer section of a request.
+    RequestTrailers,
+    /// A trailer section of a response.
+    ResponseTrailers,
+}
+
+impl Role {
+    fn is_trailers(self) -> bool {
+        matches!(self, Role::RequestTrailers | Role::ResponseTrailers)
+    }
+
+    /// Whether values may have whitespace around them, which RFC 9113 §8.2.1 makes malformed: real
+    /// servers send it and real clients take it, as it is no part of the value (RFC 9110 §5.5). Of a
+    /// request nothing is to be left to its reader.
+    fn lets_whitespace_pass(self) -> bool {
+        matches!(self, Role::Response | Role::ResponseTrailers)
+    }
+}
+
 /// The pseudo-header fields of one head, and what its other fields say.
 #[derive(Default)]
 pub(super) struct Known<'a> {
@@ -36,35 +63,27 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Reads the fields of a head: pseudo-header fields, then the others.
-    pub(super) fn read(fields: &'a FieldList, metadata: Metadata) -> Result<Self, Reason> {
+    /// Reads fields: of a head its pseudo-header fields, then the others; of a trailer section those
+    /// alone.
+    pub(super) fn read(
+        fields: &'a FieldList,
+        role: Role,
+        metadata: Metadata,
+    ) -> Result<Self, Reason> {
         let mut known = Known::default();
         let mut regular = false;
         for Field { name, value, .. } in fields.iter() {
-            check_value(name, value, metadata)?;
+            check_value(name, value, role, metadata)?;
             match name {
+                [b':', ..] if role.is_trailers() => return Err(Reason::PseudoInTrailers),
                 [b':', ..] if regular => return Err(Reason::PseudoAfterField),
                 [b':', ..] => known.pseudo(name, value)?,
                 _ => {
                     regular = true;
                     check_name(name)?;
-                    known.field(name, value)?;
+                    known.field(name, value, role)?;
                 }
             }
-        }
-        Ok(known)
-    }
-
-    /// Reads the fields of a trailer section.
-    pub(super) fn trailers(fields: &'a FieldList, metadata: Metadata) -> Result<Self, Reason> {
-        let mut known = Known::default();
-        for Field { name, value, .. } in fields.iter() {
-            check_value(name, value, metadata)?;
-            if name.first() == Some(&b':') {
-                return Err(Reason::PseudoInTrailers);
-            }
-            check_name(name)?;
-            known.field(name, value)?;
         }
         Ok(known)
     }
@@ -82,38 +101,47 @@ impl<'a> Known<'a> {
         once(slot, value, Reason::PseudoRepeated)
     }
 
+    /// Reads a field. What belongs to the connection is malformed anywhere (RFC 9113 §8.2.2). The
+    /// content is described by a head alone (a length among trailers is not the message's, RFC 9110
+    /// §6.5.1); the rest says something in a request's head alone, as do the look-alikes: it is
+    /// servers that take them for the real ones.
     #[inline]
-    fn field(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), Reason> {
+    fn field(&mut self, name: &'a [u8], value: &'a [u8], role: Role) -> Result<(), Reason> {
+        let request = role == Role::Request;
+        let head = !role.is_trailers();
         // The length alone tells most fields apart; names are in lower case.
         match name.len() {
-            2 if name == b"te" && !value.eq_ignore_ascii_case(b"trailers") => {
+            2 if request && name == b"te" && !value.eq_ignore_ascii_case(b"trailers") => {
                 Err(Reason::TeInvalid)
             }
-            4 if name == b"host" => once(&mut self.host, value, Reason::HostRepeated),
-            6 if name == b"expect" => self.expect(value),
+            4 if request && name == b"host" => once(&mut self.host, value, Reason::HostRepeated),
+            6 if request && name == b"expect" => self.expect(value),
             7 if name == b"upgrade" => Err(Reason::ConnectionField),
             10 if name == b"connection" || name == b"keep-alive" => Err(Reason::ConnectionField),
-            11 if name == b"traceparent" => {
+            11 if request && name == b"traceparent" => {
                 self.traceparent.get_or_insert(value);
                 Ok(())
             }
             11 if name == b"grpc-status" => {
-                self.grpc_status = self.grpc_status.or(grpc_status(value));
+                self.grpc_status = self.grpc_status.or(grpc_status(value.trim_ascii()));
                 Ok(())
             }
-            12 if name == b"content-type" => {
-                once(&mut self.content_type, value, Reason::ContentTypeRepeated)
+            12 if head && name == b"content-type" => {
+                once(&mut self.content_type, value.trim_ascii(), Reason::ContentTypeRepeated)
             }
-            14 if same_but_for_underscores(name, b"content-length") => {
-                whole_name(name)?;
-                once(&mut self.content_length, length(value)?, Reason::ContentLengthRepeated)
+            14 if head && name == b"content-length" => {
+                let length = length(value.trim_ascii())?;
+                once(&mut self.content_length, length, Reason::ContentLengthRepeated)
+            }
+            14 if request && same_but_for_underscores(name, b"content-length") => {
+                Err(Reason::FramingLookAlike)
             }
             16 if name == b"proxy-connection" => Err(Reason::ConnectionField),
-            17 if same_but_for_underscores(name, b"transfer-encoding") => {
-                whole_name(name)?;
-                Err(Reason::ConnectionField)
+            17 if name == b"transfer-encoding" => Err(Reason::ConnectionField),
+            17 if request && same_but_for_underscores(name, b"transfer-encoding") => {
+                Err(Reason::FramingLookAlike)
             }
-            13.. if is_override(name) => {
+            13.. if request && is_override(name) => {
                 once(&mut self.override_header, name, Reason::OverrideRepeated)
             }
             _ => Ok(()),
@@ -137,9 +165,9 @@ fn check_name(name: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// A value has no controls but HTAB, and no whitespace around it (RFC 9113 §8.2.1).
+/// A value has no controls but HTAB, and of a request no whitespace around it (RFC 9113 §8.2.1).
 #[inline]
-fn check_value(name: &[u8], value: &[u8], metadata: Metadata) -> Result<(), Reason> {
+fn check_value(name: &[u8], value: &[u8], role: Role, metadata: Metadata) -> Result<(), Reason> {
     if let Some(&byte) = control(value).and_then(|at| value.get(at)) {
         if metadata == Metadata::Binary && value.first() == Some(&0) && name.ends_with(b"-bin") {
             return Ok(());
@@ -152,7 +180,9 @@ fn check_value(name: &[u8], value: &[u8], metadata: Metadata) -> Result<(), Reas
         });
     }
     match value {
-        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => Err(Reason::ValueWhitespace),
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] if !role.lets_whitespace_pass() => {
+            Err(Reason::ValueWhitespace)
+        }
         _ => Ok(()),
     }
 }
@@ -162,10 +192,6 @@ fn once<T>(slot: &mut Option<T>, value: T, repeated: Reason) -> Result<(), Reaso
         None => Ok(()),
         Some(_) => Err(repeated),
     }
-}
-
-fn whole_name(name: &[u8]) -> Result<(), Reason> {
-    if name.contains(&b'_') { Err(Reason::FramingLookAlike) } else { Ok(()) }
 }
 
 /// The number in a `grpc-status` field; none if it is not one.

@@ -147,7 +147,7 @@ reasons! {
     Nul = "nul", ProtocolError stream, "a NUL in a field value";
     /// Another control character than HTAB in a value (RFC 9110 §5.5).
     ControlByte = "control_byte", ProtocolError stream, "a control character in a field value";
-    /// Whitespace around a value (RFC 9113 §8.2.1).
+    /// Whitespace around a value of a request (RFC 9113 §8.2.1).
     ValueWhitespace = "value_whitespace", ProtocolError stream, "whitespace around a field value";
     /// A field of HTTP/1's connection (RFC 9113 §8.2.2).
     ConnectionField = "connection_field", ProtocolError stream, "a connection-specific field";

@@ -207,6 +207,87 @@ fn responses() {
     assert_eq!(error(&[ok, ("grpc-status", "x")]), None);
 }
 
+/// An answer's head with one field more, once and twice, and its trailers: why they are refused.
+fn answers(name: &str, value: &str) -> [Option<Reason>; 4] {
+    let field = (name, value);
+    let head = [(":status", "200"), field, field];
+    let once = response(&list(&head[..2]), Metadata::Encoded).err();
+    let twice = response(&list(&head), Metadata::Encoded).err();
+    let trailers = |fields: &[_]| response_trailers(&list(fields), Metadata::Encoded).err();
+    [once, twice, trailers(&[field]), trailers(&[field, field])]
+}
+
+#[test]
+fn fields_that_mean_nothing_in_answers() {
+    for (name, value) in [
+        ("te", "gzip"),
+        ("expect", "a-ct"),
+        ("host", "a b"),
+        ("x-http-method", "PUT"),
+        ("x-original-url", "/"),
+        ("content_length", "5"),
+        ("transfer_encoding", "chunked"),
+        ("traceparent", "00-1"),
+    ] {
+        assert_eq!(answers(name, value), [None; 4], "{name}");
+    }
+    for name in ["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"] {
+        assert_eq!(answers(name, "x"), [Some(Reason::ConnectionField); 4], "{name}");
+    }
+    // What describes content does so in a head.
+    let kind = answers("content-type", "a/b");
+    assert_eq!(kind, [None, Some(Reason::ContentTypeRepeated), None, None]);
+    let length = answers("content-length", "5");
+    assert_eq!(length, [None, Some(Reason::ContentLengthRepeated), None, None]);
+    let invalid = Some(Reason::ContentLengthInvalid);
+    assert_eq!(answers("content-length", "x"), [invalid, invalid, None, None]);
+}
+
+#[test]
+fn fields_that_mean_nothing_in_a_request_s_trailers() {
+    // None of them may come there, whatever it says (RFC 9110 §6.5.1).
+    for name in ["te", "expect", "host", "x-http-method", "content-length", "content_length"] {
+        let fields = list(&[(name, "x"), (name, "x")]);
+        let error = trailers(&fields, Metadata::Encoded).err();
+        assert_eq!(error, Some(Reason::ForbiddenTrailer), "{name}");
+    }
+    let fields = list(&[("connection", "x")]);
+    assert_eq!(trailers(&fields, Metadata::Encoded).err(), Some(Reason::ConnectionField));
+}
+
+#[test]
+fn whitespace_around_the_values_of_an_answer() {
+    for value in [" x", "x ", "\tx", "x\t", " ", " \t x\t "] {
+        assert_eq!(answers("server", value), [None; 4], "{value:?}");
+        let fields = list(&[("server", value)]);
+        let error = trailers(&fields, Metadata::Encoded).err();
+        assert_eq!(error, Some(Reason::ValueWhitespace), "{value:?}");
+    }
+    for (value, reason) in [(" \r", Reason::Cr), ("\n", Reason::Lf), ("\0 ", Reason::Nul)] {
+        assert_eq!(answers("server", value), [Some(reason); 4]);
+    }
+    assert_eq!(answers("server", "\x0b"), [Some(Reason::ControlByte); 4]);
+    // It is no part of what they say; a pseudo-header field is no such field.
+    let fields = list(&[
+        (":status", "200"),
+        ("content-type", "application/grpc "),
+        ("content-length", " 7"),
+        ("grpc-status", "\t5"),
+    ]);
+    let head = ResponseHead {
+        status: 200,
+        content_type: Some(b"application/grpc"),
+        content_length: Some(7),
+        grpc_status: Some(5),
+    };
+    assert_eq!(response(&fields, Metadata::Encoded), Ok(head));
+    let fields = list(&[("grpc-status", "5 ")]);
+    let trailers = response_trailers(&fields, Metadata::Encoded);
+    assert_eq!(trailers, Ok(Trailers { grpc_status: Some(5) }));
+    let fields = list(&[(":status", "200 ")]);
+    assert_eq!(response(&fields, Metadata::Encoded), Err(Reason::StatusInvalid));
+}
+
 #[test]
 fn trailer_sections() {
     let read = |fields: &[(&str, &str)]| trailers(&list(fields), Metadata::Encoded);
