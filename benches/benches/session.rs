@@ -158,6 +158,7 @@ impl Connection {
             report: &mut self.report,
             goodbye: false,
             totals: self.totals,
+            stalled_until: [None; 2],
         };
         let input = Input { leg, data, sent, eof: false };
         self.session.input(input, &mut cx, &mut self.actions);

@@ -211,9 +211,15 @@ impl Conn {
         session.input(input, &mut cx, actions);
     }
 
-    /// The session's alarm.
-    pub(crate) fn wake(&mut self, totals: [u64; 2], actions: &mut Actions) {
+    /// The session's alarm. `stalled_until`: [`Cx::stalled_until`].
+    pub(crate) fn wake(
+        &mut self,
+        totals: [u64; 2],
+        stalled_until: [Option<Instant>; 2],
+        actions: &mut Actions,
+    ) {
         let (session, mut cx) = self.session_and_cx(totals);
+        cx.stalled_until = stalled_until;
         session.wake(&mut cx, actions);
     }
 
@@ -229,6 +235,7 @@ impl Conn {
             report: &mut self.report,
             goodbye: self.goodbye,
             totals,
+            stalled_until: [None; 2],
         };
         (&mut self.session, cx)
     }

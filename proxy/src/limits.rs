@@ -189,7 +189,8 @@ limits! {
     reached: "the client is reset";
     metric: "weir_dials_total{result=\"timeout\"}";
 
-    /// Time for a head, command or handshake that has begun to become complete.
+    /// Time for a head, command or handshake that has begun to become complete. It starts anew
+    /// after a pause in which Weir did not read, as what it had to pass on was not taken.
     slow_head: Duration = Duration::from_secs(60),
         time Duration::from_millis(100), Duration::from_hours(1);
     reached: "enforce refuses and closes; learn and monitor pass it on unread";

@@ -82,6 +82,7 @@ impl Connection {
             report: &mut self.report,
             goodbye: false,
             totals: [0; 2],
+            stalled_until: [None; 2],
         };
         let input = Input { leg, data, sent: 0, eof: false };
         self.session.input(input, &mut cx, &mut self.actions);

@@ -245,6 +245,7 @@ fn cx<'a>(
         report,
         goodbye: false,
         totals,
+        stalled_until: [None; 2],
     }
 }
 

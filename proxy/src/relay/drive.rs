@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::{Phase, Relay};
+use super::{Phase, Relay, Stall};
 use crate::conn::Standing;
 use crate::registry::Notice;
 use crate::report::metrics::ConnectionOutcome;
@@ -120,9 +120,14 @@ impl Relay {
             self.wake = self.conn.periodic();
             return;
         }
+        let stalled_until = self.stalls.map(|stall| match stall {
+            Stall::No => None,
+            Stall::Now => Some(Instant::now()),
+            Stall::Until(at) => Some(at),
+        });
         let mut actions = self.conn.take_actions();
         let conn = &mut self.conn;
-        match catch_unwind(AssertUnwindSafe(|| conn.wake(totals, &mut actions))) {
+        match catch_unwind(AssertUnwindSafe(|| conn.wake(totals, stalled_until, &mut actions))) {
             Ok(()) => self.carry_out(Leg::Client, &mut actions),
             Err(_) => self.panicked(&mut actions),
         }

@@ -38,6 +38,15 @@ enum Phase {
     Lingering,
 }
 
+/// Whether Weir keeps itself from reading a leg, as a peer does not take what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stall {
+    No,
+    Now,
+    /// It did until then.
+    Until(Instant),
+}
+
 /// A connection whose both legs are up.
 pub(crate) struct Relay {
     conn: Box<Conn>,
@@ -53,6 +62,8 @@ pub(crate) struct Relay {
     opaque: bool,
     /// Legs whose held input the session wants to see again.
     resume: [bool; 2],
+    /// What the session's clocks of each leg must not blame on its peer.
+    stalls: [Stall; 2],
     /// The session's alarm.
     wake: Option<Instant>,
     /// The end of the current phase, or of a silent half-close.
@@ -77,6 +88,7 @@ impl Relay {
             phase: Phase::Open,
             opaque: false,
             resume: [false; 2],
+            stalls: [Stall::No; 2],
             wake: None,
             deadline: None,
             timer: None,
@@ -146,11 +158,15 @@ impl Relay {
         loop {
             match self.poll_flush(from, cx) {
                 Poll::Ready(wrote) => progress |= wrote,
-                Poll::Pending => return progress,
+                Poll::Pending => {
+                    self.stalled(from);
+                    return progress;
+                }
             }
             if !self.may_read(from) {
                 return progress;
             }
+            self.reads_on(from);
             match self.poll_fill(from, cx) {
                 Poll::Ready(true) => progress = true,
                 Poll::Ready(false) | Poll::Pending => return progress,
@@ -175,6 +191,25 @@ impl Relay {
             && !self.is_dead(from)
             && !self.flow(from).eof
             && (from == Leg::Server || !self.down.has_injected())
+    }
+
+    /// What was read from this leg is not taken, so it is not read; nor is the client's, if what
+    /// Weir answered waits there. Nobody gains time by it: a peer that takes nothing may hold a
+    /// connection as long without a head.
+    fn stalled(&mut self, from: Leg) {
+        self.stalls[from as usize] = Stall::Now;
+        if from == Leg::Server && self.down.has_injected() {
+            self.stalls[Leg::Client as usize] = Stall::Now;
+        }
+    }
+
+    /// A leg is read. When its stall ended matters only to an alarm that is set: what begins
+    /// later comes behind it.
+    fn reads_on(&mut self, from: Leg) {
+        let stall = &mut self.stalls[from as usize];
+        if *stall == Stall::Now {
+            *stall = self.wake.map_or(Stall::No, |_| Stall::Until(Instant::now()));
+        }
     }
 }
 

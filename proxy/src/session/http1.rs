@@ -127,6 +127,11 @@ impl Http1 {
 
     /// The alarm that was asked for: a head has not become complete in time.
     pub(crate) fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        for leg in [Leg::Client, Leg::Server] {
+            if let Slow::Since(since) = &mut self.slow[leg as usize] {
+                *since = cx.blamed_since(leg, *since);
+            }
+        }
         if self.phase == Phase::Open && self.is_overdue(Leg::Client, cx) {
             self.slow[Leg::Client as usize] = Slow::Told;
             self.slow_request(cx, out);

@@ -136,6 +136,8 @@ impl Http2 {
     pub(crate) fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
         self.alarm = None;
         for leg in [Leg::Client, Leg::Server] {
+            let slow = &mut self.direction(leg).slow;
+            *slow = slow.map(|since| cx.blamed_since(leg, since));
             if self.is_open() && self.direction(leg).is_overdue(cx) {
                 self.slow(leg, cx, out);
             }

@@ -62,6 +62,17 @@ pub struct Cx<'a> {
     pub goodbye: bool,
     /// Bytes read so far, of the client's leg and of the server's, this input included.
     pub totals: [u64; 2],
+    /// Until when the client's leg, and the server's, were last not read, because bytes waited
+    /// that a peer did not take; the present, if that is so still. Only the alarm needs it.
+    pub stalled_until: [Option<Instant>; 2],
+}
+
+impl Cx<'_> {
+    /// From when on a leg's peer is to blame for what has begun, at `since`, and is not complete.
+    /// While Weir did not read the leg the rest may have come, so the time starts anew then.
+    fn blamed_since(&self, leg: Leg, since: Instant) -> Instant {
+        self.stalled_until[leg as usize].map_or(since, |end| since.max(end))
+    }
 }
 
 /// What a session needs to know before the first byte.
@@ -169,11 +180,10 @@ impl Session {
     /// The time asked for with [`Action::Wake`] has come.
     pub fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
         match &mut self.state {
-            State::Starting(_) => self.pass(Kind::Slow, cx, out),
             State::Http1(http) => http.wake(cx, out),
             State::Http2(http) => http.wake(cx, out),
             State::Redis(redis) => redis.wake(cx, out),
-            State::Detect(_) => self.pass(Kind::Slow, cx, out),
+            State::Starting(_) | State::Detect(_) => self.undetected(cx, out),
             State::Passing(_) | State::Done => {}
         }
     }
@@ -254,6 +264,15 @@ impl Session {
             found => Kind::Unknown(found.label()),
         };
         self.pass(kind, cx, out);
+    }
+
+    /// What has begun has not become certain in time. Either leg may have been waited for.
+    fn undetected(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        let stalled_until = cx.stalled_until.into_iter().flatten().max();
+        match stalled_until.map(|end| end + cx.limits.slow_head) {
+            Some(at) if at > cx.now => out.push(Action::Wake(Some(at))),
+            _ => self.pass(Kind::Slow, cx, out),
+        }
     }
 
     /// The connection is decided as such.

@@ -195,9 +195,14 @@ impl Redis {
 
     /// The alarm that was asked for: a command has not become complete in time.
     pub(crate) fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
-        let overdue =
-            self.since.is_some_and(|since| cx.now.duration_since(since) >= cx.limits.slow_head);
-        if overdue && cx.judge && self.phase == Phase::Open {
+        let Some(since) = self.since.filter(|_| cx.judge && self.phase == Phase::Open) else {
+            return;
+        };
+        // When the command began is not changed: its record says it.
+        let at = cx.blamed_since(Leg::Client, since) + cx.limits.slow_head;
+        if at > cx.now {
+            out.push(Action::Wake(Some(at)));
+        } else {
             self.refuse_unreadable(Reason::Timeout("slow_head"), false, cx, out);
             // What is held of the command is to be thrown away.
             out.push(Action::Resume(Leg::Client));

@@ -159,6 +159,7 @@ pub(crate) struct Driver<S> {
     pub(crate) ended: Ended,
     pub(crate) opaque: bool,
     pub(crate) alarm: Option<Instant>,
+    stalled_until: [Option<Instant>; 2],
     now: Instant,
     legs: [LegState; 2],
 }
@@ -182,6 +183,7 @@ impl<S: Drive> Driver<S> {
             ended: Ended::default(),
             opaque: false,
             alarm: None,
+            stalled_until: [None; 2],
             now: Instant::now(),
             legs: [LegState::default(), LegState::default()],
         }
@@ -234,6 +236,12 @@ impl<S: Drive> Driver<S> {
             self.alarm = None;
             self.call(Leg::Client, |session, _, cx, out| session.wake(cx, out));
         }
+    }
+
+    /// Time passes in which a leg is not read, as the other peer takes nothing.
+    pub(crate) fn stall(&mut self, leg: Leg, time: Duration) {
+        self.stalled_until[leg as usize] = Some(self.now + time);
+        self.sleep(time);
     }
 
     /// The process is about to stop.
@@ -312,6 +320,7 @@ impl<S: Drive> Driver<S> {
             report: &mut self.records,
             goodbye: self.goodbye,
             totals: [self.legs[0].total, self.legs[1].total],
+            stalled_until: self.stalled_until,
         };
         ask(&mut self.session, input, &mut cx, &mut out);
         for action in out.drain() {

@@ -26,6 +26,7 @@ pub(crate) const MAX_FRAME_SIZE: u16 = 5;
 pub(crate) mod code {
     pub(crate) const NO_ERROR: u32 = 0;
     pub(crate) const PROTOCOL_ERROR: u32 = 1;
+    pub(crate) const INTERNAL_ERROR: u32 = 2;
     pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
     pub(crate) const STREAM_CLOSED: u32 = 5;
     pub(crate) const FRAME_SIZE_ERROR: u32 = 6;

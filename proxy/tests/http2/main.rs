@@ -23,6 +23,7 @@ mod floods;
 mod grpcio;
 mod learned;
 mod malformed;
+mod paused;
 mod records;
 mod refusals;
 mod refused;

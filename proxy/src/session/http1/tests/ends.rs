@@ -98,6 +98,33 @@ fn a_slow_response_head_times_out() {
     assert!(driver.ended.closed);
 }
 
+/// What Weir did not read may have come: the time starts anew, of that leg alone.
+#[test]
+fn a_head_is_not_slow_while_weir_does_not_read() {
+    let (second, ours) = (Duration::from_secs(1), last_problem("408 Request Timeout", 1));
+    let mut driver = judged(Refusal::Close);
+    driver.client("GET");
+    driver.sleep(second * 59);
+    driver.stall(Leg::Client, second * 600);
+    driver.sleep(second * 59);
+    assert_eq!(driver.ended, Ended::default());
+    driver.sleep(second);
+    assert_eq!(driver.to_client(), ours);
+
+    let mut driver = judged(Refusal::Close);
+    driver.client("GET");
+    driver.stall(Leg::Server, second * 60);
+    assert_eq!(driver.to_client(), ours);
+
+    let mut driver = judged(Refusal::Close);
+    driver.client(get("/a"));
+    driver.server("HTTP/1.1");
+    driver.stall(Leg::Server, second * 600);
+    assert_eq!(driver.ended, Ended::default());
+    driver.sleep(second * 60);
+    assert_eq!(driver.to_client(), last_problem("504 Gateway Timeout", 1));
+}
+
 #[test]
 fn no_clock_runs_once_the_connection_ends() {
     let mut driver = judged(Refusal::Close);

@@ -314,3 +314,31 @@ fn a_call_that_is_answered_is_complete_whatever_its_client_does_then() {
     pair.driver.client(answer::rst_stream(1, ErrorCode::Cancel));
     assert_eq!(pair.words(), ["shop.Cart/Watch allowed entry +"]);
 }
+
+#[test]
+fn a_block_is_not_slow_while_weir_does_not_read() {
+    let mut pair = Pair::new("http");
+    let slow_head = pair.driver.limits.slow_head;
+    let headers = pair.client.headers(1, true, &get("/ok"));
+    pair.driver.client(&headers[..12]);
+    pair.driver.stall(Leg::Client, slow_head * 10);
+    pair.driver.sleep(slow_head / 2);
+    assert!(!pair.driver.ended.closed);
+    // Of the other leg it is no excuse.
+    pair.driver.stall(Leg::Server, slow_head / 2);
+    assert!(pair.driver.ended.closed);
+}
+
+#[test]
+fn nor_is_a_beginning() {
+    for told in [true, false] {
+        let mut driver = whole(told, true);
+        driver.client(&PREFACE[..12]);
+        let slow_head = driver.limits.slow_head;
+        driver.stall(Leg::Client, slow_head * 10);
+        driver.sleep(slow_head / 2);
+        assert!(!driver.ended.client_reset);
+        driver.sleep(slow_head / 2);
+        assert!(driver.ended.client_reset);
+    }
+}

@@ -245,6 +245,17 @@ fn a_slow_command_is_refused() {
 }
 
 #[test]
+fn a_command_is_not_slow_while_weir_does_not_read() {
+    let mut d = driver(Refusal::Answer);
+    d.client("*1\r\n");
+    d.stall(Leg::Client, Duration::from_secs(600));
+    d.sleep(Duration::from_secs(59));
+    assert!(!d.ended.finishing && !d.ended.closed);
+    d.sleep(Duration::from_secs(1));
+    assert!(d.to_client().starts_with("-ERR weir refused a command that came too slowly"));
+}
+
+#[test]
 fn silence_before_a_command_does_not_matter() {
     let mut d = driver(Refusal::Answer);
     d.sleep(Duration::from_secs(3600));
