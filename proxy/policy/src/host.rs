@@ -3,6 +3,7 @@
 //! Names compare without case, one trailing dot is ignored, and a leading `*.` stands for
 //! exactly one label, as in certificates (RFC 6125 §6.4.3).
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -107,6 +108,27 @@ impl<'a> Host<'a> {
             return None;
         }
         Some((Self::of_name(name)?, port))
+    }
+}
+
+/// The authority of a message, read when its host is first asked for: most rules are for any.
+pub(crate) struct Authority<'a> {
+    bytes: Option<&'a [u8]>,
+    read: OnceCell<Option<(Host<'a>, Option<u16>)>>,
+}
+
+impl<'a> Authority<'a> {
+    pub(crate) fn new(bytes: Option<&'a [u8]>) -> Self {
+        Self { bytes, read: OnceCell::new() }
+    }
+
+    /// None where the message names none, or one that is not understood.
+    pub(crate) fn host(&self) -> Option<&Host<'a>> {
+        self.host_and_port().map(|(host, _)| host)
+    }
+
+    pub(crate) fn host_and_port(&self) -> Option<&(Host<'a>, Option<u16>)> {
+        self.read.get_or_init(|| self.bytes.and_then(Host::of_authority)).as_ref()
     }
 }
 

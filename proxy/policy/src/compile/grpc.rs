@@ -4,7 +4,7 @@ use super::rules::{Limits, RuleBits};
 use crate::decide::{Decision, EntryRef, Violation};
 use crate::entry::{GrpcPattern, List};
 use crate::hash::Hash;
-use crate::host::Host;
+use crate::host::Authority;
 use crate::op::GrpcOp;
 
 /// The entries of the rules that share ports.
@@ -37,16 +37,16 @@ impl GrpcMatcher {
 
     /// Decides a call on a connection that falls under `rules`.
     pub(crate) fn decide(&self, limits: &[Limits], rules: &RuleBits, op: &GrpcOp<'_>) -> Decision {
-        let host = op.authority.and_then(Host::of_authority).map(|(host, _)| host);
+        let authority = Authority::new(op.authority);
         let (mut allowed, mut denied, mut elsewhere) = (None, None, None);
         let named = self.bucket(hash(op.service, Some(op.method)));
         let entries = named.chain(self.bucket(hash(op.service, None)));
         let covering = entries.filter(|e| rules.contains(e.rule) && e.covers(op));
         for entry in covering {
-            let within = limits[entry.rule as usize].covers_host(host.as_ref());
+            let within = limits[entry.rule as usize].covers_host(|| authority.host());
             let place = match (entry.list, within) {
                 // A call that names no host is answered as for whichever the server takes.
-                (List::Deny, within) if within || host.is_none() => &mut denied,
+                (List::Deny, within) if within || authority.host().is_none() => &mut denied,
                 (List::Deny, _) => continue,
                 (List::Allow, true) => &mut allowed,
                 (List::Allow, false) => &mut elsewhere,

@@ -4,7 +4,7 @@ use super::rules::{Limits, RuleBits};
 use crate::decide::{Decision, EntryRef, Violation};
 use crate::entry::http::{HttpPattern, HttpTarget};
 use crate::entry::{Entry, List};
-use crate::host::{Host, HostPattern};
+use crate::host::{Authority, HostPattern};
 use crate::op::HttpOp;
 use crate::path::{Ambiguities, scan};
 use crate::pattern::PathText;
@@ -78,13 +78,12 @@ impl HttpMatcher {
         // An absolute-form target without a path asks for the root (RFC 9110 §4.2.3).
         let path = if op.path.is_empty() && !connect { b"/" } else { op.path };
         let look = scan(path);
-        let host = op.authority.and_then(Host::of_authority);
         let mut judge = Judge {
             matcher: self,
             limits,
             rules,
             op,
-            host: host.map(|(host, _)| host),
+            authority: Authority::new(op.authority),
             method: self.methods.iter().position(|m| m.as_bytes() == op.method),
             ambiguities: look.ambiguities,
             allowed: None,
@@ -97,7 +96,8 @@ impl HttpMatcher {
         } else if path == b"*" {
             let _ = self.asterisk.iter().all(|id| judge.consider(*id));
         } else if connect && path.is_empty() {
-            let tunnels = self.tunnels.iter().filter(|(to, _)| match (to, &host) {
+            let asked = Authority::new(op.authority);
+            let tunnels = self.tunnels.iter().filter(|(to, _)| match (to, asked.host_and_port()) {
                 (None, _) => true,
                 (Some((pattern, port)), Some((host, Some(asked)))) => {
                     port == asked && pattern.matches(host)
@@ -116,7 +116,7 @@ struct Judge<'a> {
     limits: &'a [Limits],
     rules: &'a RuleBits,
     op: &'a HttpOp<'a>,
-    host: Option<Host<'a>>,
+    authority: Authority<'a>,
     method: Option<usize>,
     ambiguities: Ambiguities,
     allowed: Option<EntryRef>,
@@ -143,10 +143,10 @@ impl Judge<'_> {
             return true;
         }
         let limits = &self.limits[entry.rule as usize];
-        let host = limits.covers_host(self.host.as_ref());
+        let host = limits.covers_host(|| self.authority.host());
         if entry.list == List::Deny {
             // A request that names no host is answered as for whichever the server takes.
-            let host = host || self.host.is_none();
+            let host = host || self.authority.host().is_none();
             if host {
                 self.denied = Some(entry.reference);
             }

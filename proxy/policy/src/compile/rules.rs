@@ -54,8 +54,8 @@ impl Limits {
     }
 
     /// Whether the host is one of the rule's; a message without one never is.
-    pub(crate) fn covers_host(&self, host: Option<&Host<'_>>) -> bool {
-        self.any_host() || host.is_some_and(|host| self.hosts.covers(host))
+    pub(crate) fn covers_host<'h>(&self, host: impl FnOnce() -> Option<&'h Host<'h>>) -> bool {
+        self.any_host() || host().is_some_and(|host| self.hosts.covers(host))
     }
 
     fn has_database(&self, database: u32) -> bool {

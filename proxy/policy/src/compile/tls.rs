@@ -47,12 +47,13 @@ impl TlsMatcher {
             if !rules.contains(entry.rule) {
                 return true;
             }
-            let place = match (limits[entry.rule as usize].covers_host(host.as_ref()), entry.list) {
-                (true, List::Deny) => &mut denied,
-                (false, List::Deny) => return true,
-                (true, List::Allow) => &mut allowed,
-                (false, List::Allow) => &mut elsewhere,
-            };
+            let place =
+                match (limits[entry.rule as usize].covers_host(|| host.as_ref()), entry.list) {
+                    (true, List::Deny) => &mut denied,
+                    (false, List::Deny) => return true,
+                    (true, List::Allow) => &mut allowed,
+                    (false, List::Allow) => &mut elsewhere,
+                };
             *place = place.or(Some(entry.reference));
             denied.is_none()
         };
