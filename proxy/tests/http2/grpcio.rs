@@ -12,10 +12,14 @@ use crate::scene::{each_way, guard_echo, logged, noise};
 /// The interpreter that `.ci/packages` gave grpcio to.
 #[allow(clippy::print_stderr, reason = "a skipped test says why")]
 fn python() -> Option<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let python = target.join("grpcio/bin/python");
-    let imports = |python| Command::new(python).args(["-c", "import grpc"]).output();
-    if imports(&python).is_ok_and(|output| output.status.success()) {
+    // With --target it is a folder further down.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).ancestors();
+    let mut pythons = target.map(|folder| folder.join("grpcio/bin/python"));
+    let imports = |python: &PathBuf| {
+        let output = Command::new(python).args(["-c", "import grpc"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if let Some(python) = pythons.find(imports) {
         return Some(python);
     }
     // No failure under CI either: PyPI is not in reach of every machine.

@@ -1,5 +1,7 @@
 //! One record for each stream.
 
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use crate::client::Client;
@@ -119,4 +121,43 @@ fn each_call_has_its_record_with_its_messages() {
         let status = if mode == "enforce" { Value::Null } else { "OK".into() };
         has(&record, &[("status", status)]);
     }
+}
+
+/// What `weir tap` shows with these flags of one call of each kind, until it has seen `count`.
+fn tapped(flags: &[&str], count: usize) -> Vec<(String, String)> {
+    let echo = Echo::start();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("weir.sock");
+    let policy = policy("enforce", "grpc", ECHO, echo.at, "");
+    let weir =
+        Weir::start_with("learn", &policy, &[echo.at], &["--socket", socket.to_str().unwrap()]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.arg("tap").arg("--socket").arg(&socket).args(["--count", &count.to_string()]);
+    let tap = command.args(flags).stdout(Stdio::piped()).spawn().unwrap();
+    weir.until("tapped", || weir.metric("weir_taps") > 0.0);
+    run(async {
+        let mut client = Client::connect(weir.at()).await;
+        client.unary("Unary", Note::new("x", 1)).await.unwrap();
+        client.unary("Admin", Note::default()).await.unwrap_err();
+        client.unary("Fail", Note::new("x", 5)).await.unwrap_err();
+    });
+    let output = tap.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let records = said.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut shown: Vec<_> = records.map(|r| (text(&r["op"]), text(&r["status"]))).collect();
+    shown.sort();
+    shown
+}
+
+#[test]
+fn a_tap_shows_calls_by_method_and_status() {
+    let [unary, admin, fail] =
+        ["Unary", "Admin", "Fail"].map(|method| format!("weir.test.Echo/{method}"));
+    let all = tapped(&["--protocol", "grpc"], 3);
+    let ops: Vec<_> = all.iter().map(|(op, _)| op.clone()).collect();
+    assert_eq!(ops, [admin.clone(), fail, unary.clone()]);
+    let refused = tapped(&["--status", "PERMISSION_DENIED", "--verdict", "refused"], 1);
+    assert_eq!(refused, [(admin, "PERMISSION_DENIED".to_owned())]);
+    assert_eq!(tapped(&["--op", "*/Unary", "--status", "OK"], 1), [(unary, "OK".to_owned())]);
 }
