@@ -57,12 +57,21 @@ fn is_name(name: &[u8]) -> bool {
 /// The status in the trailers of gRPC-Web, which are lines of `name: value` (PROTOCOL-WEB.md). None
 /// where they have no `grpc-status`, or one that is no number.
 pub fn web_status(trailers: &[u8]) -> Option<u32> {
-    trailers.split(|&b| b == b'\n').find_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-        let code = std::str::from_utf8(value.trim_ascii()).ok()?;
-        name.eq_ignore_ascii_case(b"grpc-status").then(|| code.parse().ok())?
-    })
+    const NAME: &[u8] = b"grpc-status:";
+    let mut lines = trailers.split(|&b| b == b'\n');
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    status(value?.trim_ascii())
+}
+
+/// The number in a `grpc-status` field; none if it is not one.
+pub(crate) fn status(value: &[u8]) -> Option<u32> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// What the next bytes of a body are.
@@ -242,7 +251,13 @@ mod tests {
     fn web_statuses() {
         assert_eq!(web_status(b"grpc-status:13\r\ngrpc-message:no\r\n"), Some(13));
         assert_eq!(web_status(b"x: 1\nGrpc-Status: 0"), Some(0));
-        for none in [&b"grpc-status:x\r\n"[..], b"", b"grpc-statu:1", b"grpc-status"] {
+        for none in [
+            &b"grpc-status:x\r\ngrpc-status:1"[..],
+            b"grpc-status:+7",
+            b"",
+            b"grpc-statu:1",
+            b"grpc-status",
+        ] {
             assert_eq!(web_status(none), None, "{}", none.escape_ascii());
         }
     }

@@ -198,7 +198,7 @@ limits! {
     /// An HTTP head or trailer section, in bytes.
     head_bytes: usize = 64 << 10,
         bytes 1 << 10, 1 << 20;
-    reached: "enforce refuses: 431 for a request, 502 for a response; learn and monitor pass it on unread";
+    reached: "enforce refuses: 431 for a request, 502 for a response, and ends an HTTP/2 connection whose list is eight times as long; learn and monitor pass it on unread";
 
     /// A unit that is held whole and judged, in bytes.
     judging_bytes: usize = 64 << 10,
@@ -231,7 +231,8 @@ limits! {
         count 1, 1 << 20;
     reached: "enforce tells the client of it in SETTINGS, and resets the stream with REFUSED_STREAM; learn and monitor pass it on unread";
 
-    /// Requests of an HTTP/2 connection in a minute that are refused, or cut for what the client sent.
+    /// Requests of an HTTP/2 connection in a minute that are refused, or cut for what the client
+    /// sent.
     http2_refusals: u32 = 10,
         count 0, u32::MAX;
     reached: "the connection takes no further streams, and is closed when those under way have ended";
@@ -246,7 +247,8 @@ limits! {
         count 1, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM";
 
-    /// Streams that an HTTP/2 client resets, or has its server reset, in a minute before their answers begin.
+    /// Streams that an HTTP/2 client resets, or has its server reset, in a minute before their
+    /// answers begin.
     http2_resets: u32 = 10_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
@@ -261,8 +263,8 @@ limits! {
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";
 
-    /// HTTP/2 frames of one leg in a minute that say nothing: empty DATA, PRIORITY, unknown types,
-    /// and what comes for streams that are over.
+    /// HTTP/2 frames of one leg in a minute that say little: empty DATA, PRIORITY, GOAWAY, unknown
+    /// types, what comes for streams that are over, and requests over `http2-streams`.
     http2_empty_frames: u32 = 10_000,
         count 10, u32::MAX;
     reached: "enforce ends the connection with ENHANCE_YOUR_CALM; learn and monitor count it";

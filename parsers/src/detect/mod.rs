@@ -33,8 +33,8 @@ pub enum Detection {
     /// HTTP/1 (RFC 9112): a first line that has the form of a request line, or a server that
     /// speaks first with a status line.
     Http1,
-    /// The client's connection preface of HTTP/2 (RFC 9113 §3.4), or a server's SETTINGS before
-    /// a client that ends without a byte.
+    /// The client's connection preface of HTTP/2 (RFC 9113 §3.4), or the SETTINGS of a server
+    /// that ends while the client has said nothing.
     Http2,
     /// RESP; inline commands only where the server's answer confirms them.
     Redis,
@@ -144,6 +144,11 @@ impl Detector {
             inline,
             found: None,
         }
+    }
+
+    /// Whether the server has sent HTTP/2's SETTINGS, and the client nothing.
+    pub fn waits_for_client(&self) -> bool {
+        self.found.is_none() && self.settings && self.client == Client::Empty
     }
 
     /// Looks at the client's bytes. Bytes looked at before are not looked at again.

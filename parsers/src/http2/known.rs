@@ -2,6 +2,7 @@
 
 use super::Reason;
 use super::hpack::{Field, FieldList};
+use crate::grpc;
 use crate::http::chars::{LOWER, control, run};
 use crate::http::fields::{is_override, length, same_but_for_underscores};
 
@@ -123,7 +124,7 @@ impl<'a> Known<'a> {
                 Ok(())
             }
             11 if name == b"grpc-status" => {
-                self.grpc_status = self.grpc_status.or(grpc_status(value.trim_ascii()));
+                self.grpc_status = self.grpc_status.or(grpc::status(value.trim_ascii()));
                 Ok(())
             }
             12 if head && name == b"content-type" => {
@@ -192,12 +193,4 @@ fn once<T>(slot: &mut Option<T>, value: T, repeated: Reason) -> Result<(), Reaso
         None => Ok(()),
         Some(_) => Err(repeated),
     }
-}
-
-/// The number in a `grpc-status` field; none if it is not one.
-fn grpc_status(value: &[u8]) -> Option<u32> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
 }

@@ -65,6 +65,8 @@ struct Peers<'a> {
     most_table: u32,
     peers: [Peer; 2],
     streams: Vec<Stream>,
+    /// The server leaves streams that begin now to another connection.
+    left: bool,
     next: u32,
     script: Script,
 }
@@ -83,6 +85,7 @@ pub fn script(input: &[u8], port: u16, most_table: usize) -> Script {
         most_table: u32::try_from(most_table).unwrap_or(u32::MAX),
         peers: [peer(), peer()],
         streams: Vec::new(),
+        left: false,
         next: 1,
         script: Script {
             runs: Vec::new(),
@@ -203,6 +206,9 @@ impl Peers<'_> {
 
     fn ask(&mut self, fields: &[(&[u8], &[u8])], how: u8) {
         let (id, last) = (self.next, how & 8 != 0);
+        if self.left {
+            self.script.reset.insert(id);
+        }
         self.next += if how & 0x80 != 0 { 6 } else { 2 };
         let asked = fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec(), false));
         let allowed = may(self.port, &asked.collect::<Vec<_>>());
@@ -397,6 +403,7 @@ impl Peers<'_> {
                 self.frame(1, FrameKind::GoAway, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
                 self.flush(1);
                 self.script.reset.extend(self.streams.iter().map(|stream| stream.id).skip(1));
+                self.left = true;
             }
             1 => self.frame(leg, FrameKind::Unknown(0xbe), 0xff, 0, b"whatever that means"),
             2 => self.frame(leg, FrameKind::Unknown(0x10), 0, 0, b""),

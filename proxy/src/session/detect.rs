@@ -120,6 +120,11 @@ impl Detect {
         self.proxy.as_ref()
     }
 
+    /// Whether the server has said its part, and it is for the client to say what is spoken.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.detector.as_ref().is_some_and(Detector::waits_for_client)
+    }
+
     /// Looks at the bytes of one leg that have not passed by an earlier look.
     pub(crate) fn look(&mut self, input: &Input<'_>, settings: Settings) -> Look {
         let inline = self.inline;

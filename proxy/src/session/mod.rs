@@ -227,6 +227,13 @@ impl Session {
             cx.report.claimed(claimed);
         }
         let Some(found) = look.found else {
+            if detecting.detect.waits_for_client() {
+                // A client may be silent for as long as it likes.
+                if detecting.since.take().is_some() {
+                    out.push(Action::Wake(None));
+                }
+                return;
+            }
             // The clock runs from the first byte of what is not certain; nobody waits for it
             // while nobody has spoken.
             if detecting.since.is_none() && input.data.len() > look.pass {
@@ -295,7 +302,11 @@ impl Session {
         match input.leg {
             // The server answers what the client's leg holds: that is read first.
             Leg::Server => out.push(Action::Resume(Leg::Client)),
-            Leg::Client if self.hears_server_first() => {}
+            // Or it has said what a client of HTTP/2 may answer already: how much of the client's
+            // has come since then is chance.
+            Leg::Client if self.answered && matches!(self.state, State::Http2(_)) => {
+                self.client_waits = true;
+            }
             Leg::Client => {
                 let data = input.data.get(passed..).unwrap_or_default();
                 let sent = input.sent.saturating_sub(passed);
@@ -303,12 +314,5 @@ impl Session {
             }
         }
         out.push(Action::Resume(Leg::Server));
-    }
-
-    /// Whether a client of HTTP/2 is to wait for what its server has said: how much of the
-    /// client's has come since then is chance, and it may answer that already.
-    fn hears_server_first(&mut self) -> bool {
-        self.client_waits = self.answered && matches!(self.state, State::Http2(_));
-        self.client_waits
     }
 }

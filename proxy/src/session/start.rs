@@ -15,33 +15,46 @@ pub(super) struct Starting {
     silent: bool,
 }
 
+impl Starting {
+    /// Whether a server's first bytes say that it is HTTP/2; none: the client will say.
+    fn of_server(&self, input: &Input<'_>) -> Option<bool> {
+        match input.data.first() {
+            None => input.eof.then_some(false),
+            // The SETTINGS of HTTP/2, whose length is below 2^16; no answer of HTTP/1.
+            Some(0) => (self.silent || input.eof).then_some(true),
+            Some(_) => Some(false),
+        }
+    }
+
+    /// Whether a client's first bytes say that it speaks HTTP/2; none: more are needed.
+    /// `answered`: the server has spoken already.
+    fn of_client(&mut self, input: &Input<'_>, answered: bool, goodbye: bool) -> Option<bool> {
+        let common = input.data.len().min(PREFACE.len());
+        if input.data.is_empty() && (input.eof || goodbye) {
+            self.silent = input.eof;
+            return (answered || goodbye).then_some(answered);
+        }
+        if input.data.get(..common) != PREFACE.get(..common) {
+            return Some(false);
+        }
+        (common == PREFACE.len() || input.eof).then_some(common == PREFACE.len())
+    }
+}
+
 impl Session {
-    /// Looks at what comes first: `PRI` is no method that HTTP/1 may have (RFC 9113 §3.4). Of a
-    /// server it may be the SETTINGS of HTTP/2, whose length is below 2^16.
+    /// Looks at what comes first: `PRI` is no method that HTTP/1 may have (RFC 9113 §3.4).
     pub(super) fn start(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
         let State::Starting(starting) = &mut self.state else { return };
-        let data = input.data;
-        let common = data.len().min(PREFACE.len());
-        let begins = data.get(..common) == PREFACE.get(..common);
         let is_http2 = match input.leg {
-            Leg::Server if data.is_empty() && !input.eof => return,
-            Leg::Server if data.first() == Some(&0) && starting.silent => true,
-            Leg::Server if data.first() == Some(&0) && !input.eof => return,
-            Leg::Server => false,
-            Leg::Client if data.is_empty() && (input.eof || cx.goodbye) => {
-                starting.silent = input.eof;
-                if input.eof && !self.answered && !cx.goodbye {
-                    return;
-                }
-                self.answered
+            Leg::Server => starting.of_server(&input),
+            Leg::Client => starting.of_client(&input, self.answered, cx.goodbye),
+        };
+        let Some(is_http2) = is_http2 else {
+            let begun = input.leg == Leg::Client && !input.data.is_empty();
+            if begun && !std::mem::replace(&mut starting.waits, true) {
+                out.push(Action::Wake(Some(cx.now + cx.limits.slow_head)));
             }
-            Leg::Client if begins && common < PREFACE.len() && !input.eof => {
-                if !data.is_empty() && !std::mem::replace(&mut starting.waits, true) {
-                    out.push(Action::Wake(Some(cx.now + cx.limits.slow_head)));
-                }
-                return;
-            }
-            Leg::Client => begins && common == PREFACE.len(),
+            return;
         };
         if starting.waits {
             out.push(Action::Wake(None));

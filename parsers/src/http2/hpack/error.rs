@@ -2,7 +2,8 @@
 
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident = $label:literal, $words:literal;)*) => {
-        /// Why a field block cannot be decoded, or is not. The table is lost with it, and so the connection.
+        /// Why a field block cannot be decoded, or is not. The table is lost with it, and so the
+        /// connection.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
         pub enum Error {
             $($(#[$doc])* #[error($words)] $name,)*

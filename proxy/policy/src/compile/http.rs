@@ -96,6 +96,7 @@ impl HttpMatcher {
         } else if path == b"*" {
             let _ = self.asterisk.iter().all(|id| judge.consider(*id));
         } else if connect && path.is_empty() {
+            // Not the judge's own, which is borrowed to consider them.
             let asked = Authority::new(op.authority);
             let tunnels = self.tunnels.iter().filter(|(to, _)| match (to, asked.host_and_port()) {
                 (None, _) => true,

@@ -71,7 +71,7 @@ impl Http2 {
                     }
                 }
             }
-            // It answers what it has not heard of.
+            // It answers what it has not heard of (RFC 9113 §5.1, "idle").
             Known::Gone(Gone::Refused, _) if cx.judge && leg == Leg::Server => {
                 return self.idle(leg, cx, out);
             }
@@ -258,6 +258,9 @@ fn follow(stream: &mut Stream, leg: Leg, mut content: &[u8]) {
         match piece {
             // Its receiver will say so; there is nothing to count any more.
             Piece::Malformed => *unfollowed = true,
+            Piece::Begin { trailers: true, .. } if stream.kind != Some(grpc::Kind::Web) => {
+                *unfollowed = true;
+            }
             Piece::Payload(bytes) if messages.is_trailers() && leg == Leg::Server => {
                 let room = WEB_TRAILERS - stream.web_trailers.len();
                 stream.web_trailers.extend_from_slice(bytes.get(..room).unwrap_or(bytes));

@@ -77,6 +77,7 @@ impl Http2 {
             FrameKind::WindowUpdate => pass = self.is_known(leg, header.stream, cx),
             FrameKind::Priority if self.says_little(leg, cx, out) => return false,
             FrameKind::Priority => pass = self.is_known(leg, header.stream, cx),
+            FrameKind::GoAway if self.says_little(leg, cx, out) => return false,
             FrameKind::GoAway if leg == Leg::Server => {
                 return self.server_goes_away(payload, cur, cx, out);
             }
@@ -123,9 +124,11 @@ impl Http2 {
         let len = FRAME_HEADER + payload.len();
         let word = |at: usize| payload.get(at..at + 4).and_then(|word| word.try_into().ok());
         let last = word(0).map_or(u32::MAX, u32::from_be_bytes) & ANY_STREAM;
-        for stream in self.streams.take_above(last) {
-            // It is left to another connection (RFC 9113 §6.8).
-            cx.report.end(cx.now, stream.into_transaction());
+        if last < self.last {
+            for stream in self.streams.take_above(last) {
+                // It is left to another connection (RFC 9113 §6.8).
+                cx.report.end(cx.now, stream.into_transaction());
+            }
         }
         if last <= self.last || !cx.judge {
             self.last = self.last.min(last);

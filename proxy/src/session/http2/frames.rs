@@ -126,7 +126,8 @@ impl Http2 {
         if self.says_little(leg, cx, out) {
             return false;
         }
-        let known = header.stream == 0 || self.is_known(leg, header.stream, cx);
+        let id = header.stream;
+        let known = id == 0 || self.is_known(leg, id, cx) && !self.streams.is_unopened(id);
         let pass = !cx.judge || (known && self.unknown == UnknownFrames::Pass);
         self.direction(leg).at = At::Rest { left: FRAME_HEADER + header.length, pass };
         true

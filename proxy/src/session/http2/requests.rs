@@ -31,7 +31,7 @@ impl Http2 {
             Known::Gone(..) => self.late_block(Leg::Client, block, cur, cx, out),
             Known::Idle if id % 2 == 1 => self.request(block, cur, cx, out),
             Known::Closed if id % 2 == 1 && is_trailers(block) => {
-                // Of one that the server has reset so long ago that it is forgotten.
+                // Of one that the server may have reset so long ago that it is forgotten.
                 self.late_block(Leg::Client, block, cur, cx, out)
             }
             Known::Closed | Known::Idle => {
@@ -130,6 +130,12 @@ impl Http2 {
         self.pass(Leg::Client, block, cur, cx, out);
         if block.end_stream {
             self.side_ended(Leg::Client, block.stream, cx);
+        }
+        if block.stream > self.last
+            && let Some(stream) = self.streams.leave(block.stream, Gone::Reset)
+        {
+            // It has crossed with a GOAWAY of the server (RFC 9113 §6.8).
+            cx.report.end(cx.now, stream.into_transaction());
         }
         true
     }

@@ -105,6 +105,19 @@ fn a_match_in_an_answer_resets_both_and_its_rest_is_consumed() {
 }
 
 #[test]
+fn trailers_of_grpc_web_mean_nothing_elsewhere() {
+    let mut pair = Pair::new("grpc");
+    let headers = pair.client.headers(1, true, &call("/shop.Cart/Add"));
+    pair.driver.client(headers);
+    let head = [(":status", "200"), ("content-type", "application/grpc")];
+    let headers = pair.server.headers(1, false, &head);
+    let body = data(1, false, b"\x80\0\0\0\x0egrpc-status:0\n");
+    let trailers = pair.server.headers(1, true, &[("grpc-status", "x")]);
+    pair.driver.server([headers, body, trailers].concat());
+    assert_eq!(pair.driver.records.ended[0].status, Status::Http(200));
+}
+
+#[test]
 fn trailers_of_grpc_web_are_no_message_and_tell_the_status() {
     for cut in [1, 7, 1000] {
         let mut pair = Pair::new("grpc");

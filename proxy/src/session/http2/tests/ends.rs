@@ -162,6 +162,43 @@ fn a_server_that_says_its_settings_in_pieces_is_understood() {
 }
 
 #[test]
+fn a_server_that_ends_before_its_client_has_spoken_is_heard() {
+    let goodbye = [answer::settings(&[(3, 100)]), answer::go_away(0, ErrorCode::NoError)].concat();
+    for (told, judge) in [(true, true), (true, false), (false, true), (false, false)] {
+        for begun in [0, 5] {
+            let mut driver = whole(told, judge);
+            driver.server(goodbye.clone());
+            driver.client(&PREFACE[..begun]);
+            driver.server_eof();
+            let passed = driver.towards(Leg::Client);
+            let said = |frame: Vec<u8>| passed.windows(frame.len()).any(|bytes| bytes == frame);
+            // Where the client has begun it is not known what it would speak.
+            if told || begun == 0 {
+                assert!(said(answer::go_away(0, ErrorCode::NoError)), "{told} {judge} {begun}");
+                assert_eq!(driver.records.ended.len(), 0, "{told} {judge} {begun}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_may_be_silent_behind_the_settings_of_its_server() {
+    for told in [true, false] {
+        let mut driver = whole(told, true);
+        let settings = answer::settings(&[(3, 100)]);
+        driver.server(&settings[..5]);
+        driver.server(&settings[5..]);
+        driver.sleep(driver.limits.slow_head * 2);
+        let headers = Pair::silent("http").client.headers(1, true, &get("/ok"));
+        driver.client([PREFACE.to_vec(), answer::settings(&[]), headers].concat());
+        let headers = Pair::silent("http").server.headers(1, true, &ok());
+        driver.server(headers);
+        let words: Vec<_> = driver.records.ended.iter().map(|record| record.op.clone()).collect();
+        assert_eq!(words, ["GET /ok"], "{told}");
+    }
+}
+
+#[test]
 fn a_client_that_looks_whether_a_port_is_open_is_nothing() {
     let settings = answer::settings(&[(3, 100)]);
     for (told, judge) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -266,7 +303,11 @@ fn streams_that_the_server_will_not_answer_are_over() {
     pair.asks(3, "/ok");
     pair.driver.server(answer::go_away(1, ErrorCode::NoError));
     assert_eq!(pair.words(), ["GET /ok allowed entry"]);
-    pair.asks(5, "/evil");
+    // One that crosses with it.
+    pair.asks(5, "/ok");
+    assert_eq!(pair.words().len(), 2);
+    assert_eq!(pair.server_got().len(), 3);
+    pair.asks(7, "/evil");
     assert!(!pair.driver.ended.closed);
     pair.answers(1);
     assert!(pair.driver.ended.closed);

@@ -272,6 +272,8 @@ fn no_frame_of_a_refused_stream_passes_whatever_its_type() {
     pair.driver.client(headers);
     // METADATA of Envoy.
     pair.driver.client(frame(FrameKind::Unknown(0x4d), 4, 1, b"metadata of the refused request"));
+    // Nor one that comes before it.
+    pair.driver.client(frame(FrameKind::Unknown(0x4d), 4, 3, b"metadata of the next one"));
     assert_eq!(pair.server_got(), []);
     pair.driver.client(frame(FrameKind::Unknown(0x4d), 4, 0, b"metadata"));
     assert_eq!(pair.server_got(), [Got::Other(FrameKind::Unknown(0x4d), 0)]);
