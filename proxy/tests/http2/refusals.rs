@@ -10,13 +10,13 @@ use crate::support::Weir;
 use crate::web::Web;
 
 #[test]
-fn ten_thousand_refusals_on_one_connection_leave_nothing_behind() {
+fn a_hundred_thousand_refusals_on_one_connection_leave_nothing_behind() {
     let web = Web::start();
     let weir = guard_patiently("http", WEB, web.at);
     let mut raw = Raw::connect(weir.at(), &[]);
     let mut before = 0;
     let started = Instant::now();
-    for round in 0..100 {
+    for round in 0..1000 {
         let first = 201 * 2 * round + 1;
         for n in 0..100 {
             raw.get(first + 2 * n, &format!("/private/{round}/{n}"));
@@ -26,14 +26,14 @@ fn ten_thousand_refusals_on_one_connection_leave_nothing_behind() {
         }
         raw.get(first + 200, "/ok");
         assert_eq!(raw.answer(first + 200).body, b"ok");
-        if round == 10 {
+        if round == 100 {
             before = weir.resident();
         }
-        assert!(started.elapsed() < Duration::from_secs(50));
+        assert!(started.elapsed() < Duration::from_secs(240));
     }
     let after = weir.resident();
     assert!(after < before + (4 << 20), "{before} bytes resident before, {after} after");
-    weir.until("all logged", || weir.metric("weir_refusals_total") >= 10_000.0);
+    weir.until("all logged", || weir.metric("weir_refusals_total") >= 100_000.0);
 }
 
 #[test]
