@@ -129,7 +129,7 @@ impl Messages {
             match self.state {
                 State::Payload if self.left == 0 => {
                     self.state = State::Flags;
-                    self.count += u64::from(self.flags & 0x80 == 0);
+                    self.count += u64::from(!self.is_trailers());
                     return Some(Piece::End);
                 }
                 State::Payload => return self.payload(data).map(Piece::Payload),
@@ -165,7 +165,7 @@ impl Messages {
     /// The prefix of a message has come.
     fn begin<'a>(&mut self, flags: u8, length: u32) -> Piece<'a> {
         (self.flags, self.left, self.state) = (flags, length, State::Payload);
-        let (compressed, trailers) = (flags & 1 != 0, flags & 0x80 != 0);
+        let (compressed, trailers) = (flags & 1 != 0, self.is_trailers());
         self.compressed |= compressed;
         Piece::Begin { length, compressed, trailers }
     }

@@ -96,9 +96,6 @@ pub(super) fn answer(data: &[u8], line: bool) -> Heard {
     if let Some(heard) = status_line(data) {
         return heard;
     }
-    if !line && let Some(heard) = settings(data) {
-        return heard;
-    }
     if line {
         return match is_reply(data) {
             None => more,
@@ -106,7 +103,7 @@ pub(super) fn answer(data: &[u8], line: bool) -> Heard {
             Some(false) => unrecognised(),
         };
     }
-    redis_error(data).unwrap_or_else(unrecognised)
+    settings(data).or_else(|| redis_error(data)).unwrap_or_else(unrecognised)
 }
 
 fn unrecognised() -> Heard {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use weir_policy::decide::{Admission, EntryRef, Snapshot};
 use weir_policy::op::{Endpoint, Operation, Protocol, Side};
 
-use super::{Action, Actions, Cx, Input, Leg};
+use super::{Action, Actions, Cx, Input, Leg, Session};
 use crate::inspect::{Inspector, Part};
 use crate::limits::Limits;
 use crate::report::{Detail, Outcome, Reason, Report, Status, Text, Transaction, Verdict};
@@ -16,6 +16,21 @@ pub(crate) trait Drive {
     fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions);
     fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions);
     fn closed(&mut self, cx: &mut Cx<'_>);
+}
+
+/// The whole session, its beginning included.
+impl Drive for Session {
+    fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
+        Session::input(self, input, cx, out);
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
+        Session::wake(self, cx, out);
+    }
+
+    fn closed(&mut self, cx: &mut Cx<'_>) {
+        Session::closed(self, true, cx);
+    }
 }
 
 /// A transaction as it was reported.

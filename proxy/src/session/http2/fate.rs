@@ -49,11 +49,11 @@ impl Http2 {
         if leg == Leg::Client && self.says_little(leg, cx, out) {
             return false;
         }
-        let forgotten = match leg == Leg::Client && self.streams.keeps_back() {
+        // Of a stream that is forgotten: the server may never have heard of it.
+        let mut why = match leg == Leg::Client && self.streams.keeps_back() {
             true => Gone::Cut,
             false => Gone::Reset,
         };
-        let mut why = forgotten;
         if let Known::Gone(gone, late) = self.streams.get(block.stream) {
             why = gone;
             *late += u32::from(why != Gone::Reset);

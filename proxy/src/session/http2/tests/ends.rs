@@ -8,7 +8,7 @@ use weir_policy::decide::Refusal;
 use super::peers::{Got, call, code, data, frame, post};
 use super::*;
 use crate::config::UnknownFrames;
-use crate::session::testing::{Drive, Driver};
+use crate::session::testing::Driver;
 use crate::session::{Options, Session};
 
 const NONE: u32 = ErrorCode::NoError as u32;
@@ -81,31 +81,14 @@ fn a_refusal_comes_behind_the_server_s_settings() {
     assert!(matches!(got[..], [Got::Settings(_), Got::Headers { stream: 1, .. }]), "{got:?}");
 }
 
-/// The whole session, the beginning included.
-struct Whole(Session);
-
-impl Drive for Whole {
-    fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
-        self.0.input(input, cx, out);
-    }
-
-    fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
-        self.0.wake(cx, out);
-    }
-
-    fn closed(&mut self, cx: &mut Cx<'_>) {
-        self.0.closed(true, cx);
-    }
-}
-
 /// A whole session under a rule for HTTP, which it is told of or has to find out.
-fn whole(told: bool, judge: bool) -> Driver<Whole> {
+fn whole(told: bool, judge: bool) -> Driver<Session> {
     let policy = Pair::silent("http").driver.policy;
     let mut admission = policy.admit(&Driver::new(Http2::new(UnknownFrames::Pass)).endpoint);
     admission.refusal = Some(Refusal::Close);
     let known = admission.protocol;
     admission.protocol = known.filter(|_| told);
-    let mut driver = Driver::new(Whole(Session::new(&admission, Options::default())));
+    let mut driver = Driver::new(Session::new(&admission, Options::default()));
     admission.protocol = known;
     (driver.policy, driver.admission, driver.judge) = (policy, admission, judge);
     driver

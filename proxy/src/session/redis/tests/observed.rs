@@ -67,28 +67,11 @@ fn more_commands_than_are_followed_at_once() {
     assert_eq!(told(d.close()), [("PING", Verdict::Allowed, Status::Ok); 7]);
 }
 
-/// The whole session, detection included.
-struct Whole(Session);
-
-impl Drive for Whole {
-    fn input(&mut self, input: Input<'_>, cx: &mut Cx<'_>, out: &mut Actions) {
-        self.0.input(input, cx, out);
-    }
-
-    fn wake(&mut self, cx: &mut Cx<'_>, out: &mut Actions) {
-        self.0.wake(cx, out);
-    }
-
-    fn closed(&mut self, cx: &mut Cx<'_>) {
-        self.0.closed(true, cx);
-    }
-}
-
 #[test]
 fn commands_come_before_the_answer_that_made_detection_certain() {
     let options = Options { nonce: NONCE, ..Options::default() };
     let admission = observer().admission;
-    let mut d = Driver::new(Whole(Session::new(&admission, options)));
+    let mut d = Driver::new(Session::new(&admission, options));
     d.judge = false;
     d.client("SET k 1\r\nPING\r\n");
     d.server("+OK\r\n");
